@@ -1,0 +1,1 @@
+"""From a file to numbers: readers, schema, supports, measures, tables, encoders, batches."""

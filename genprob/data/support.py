@@ -1,0 +1,134 @@
+"""Supports: which values a variable can take. One text form, used in `schema.toml` and in partial schemas."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from genprob.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Support:
+    """The set of values a variable can take."""
+
+    @property
+    def kind(self) -> str:
+        """The word that names it: `real`, `positive`, `interval`, `binary`, `categorical`, `count`."""
+        return type(self).__name__.lower()
+
+    @property
+    def discrete(self) -> bool:
+        """True when probabilities, not densities, are the natural measure."""
+        return isinstance(self, (Binary, Categorical, Count))
+
+    def text(self) -> str:
+        """The form written to `schema.toml`; `parse` reads it back."""
+        return self.kind
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        """Elementwise membership of numeric values (category codes for `Categorical`); NaN is not a member."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Real(Support):
+    """The real line."""
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        return np.isfinite(values)
+
+
+@dataclass(frozen=True)
+class Positive(Support):
+    """Reals above zero."""
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        return np.isfinite(values) & (values > 0)
+
+
+@dataclass(frozen=True)
+class Interval(Support):
+    """Reals strictly between `lo` and `hi`."""
+
+    lo: float
+    hi: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lo) and math.isfinite(self.hi) and self.lo < self.hi):
+            raise UsageError(f"interval({self.lo:g}, {self.hi:g}): the lower end must be below the upper, both finite")
+
+    def text(self) -> str:
+        return f"interval({self.lo!r}, {self.hi!r})"
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        return (values > self.lo) & (values < self.hi)
+
+
+@dataclass(frozen=True)
+class Binary(Support):
+    """0 or 1."""
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        return (values == 0) | (values == 1)
+
+
+@dataclass(frozen=True)
+class Categorical(Support):
+    """One of finitely many labels, held as codes 0..len(levels)-1."""
+
+    levels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(set(self.levels)) != len(self.levels):
+            raise UsageError(f"categorical: a level is named twice in {list(self.levels)}")
+
+    def text(self) -> str:
+        out = io.StringIO()
+        csv.writer(out, lineterminator="").writerow(self.levels)
+        return f"categorical({out.getvalue()})" if self.levels else "categorical"
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        return (values >= 0) & (values < len(self.levels)) & (values == np.floor(values))
+
+
+@dataclass(frozen=True)
+class Count(Support):
+    """Non-negative integers."""
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        return np.isfinite(values) & (values >= 0) & (values == np.floor(values))
+
+
+_FORM = re.compile(r"^\s*(?P<kind>[a-z]+)\s*(?:\((?P<body>.*)\))?\s*$", re.DOTALL)
+_KINDS = "real, positive, interval(lo, hi), binary, categorical, categorical(a,b,...), count"
+
+
+def parse(text: str) -> Support:
+    """Reads the text form, e.g. `"interval(0, 1)"`. Raises `UsageError` naming the forms that exist.
+
+    >>> parse("interval(0, 1)")
+    Interval(lo=0.0, hi=1.0)
+    >>> parse("categorical(a,b)").levels
+    ('a', 'b')
+    """
+    match = _FORM.match(text)
+    kind, body = (match["kind"], match["body"]) if match else ("", None)
+    plain: dict[str, type[Support]] = {"real": Real, "positive": Positive, "binary": Binary, "count": Count}
+    if kind in plain and not body:
+        return plain[kind]()
+    if kind == "categorical":
+        return Categorical(tuple(next(csv.reader([body], skipinitialspace=True))) if body else ())
+    if kind == "interval" and body:
+        ends = body.split(",")
+        if len(ends) == 2:
+            try:
+                return Interval(float(ends[0]), float(ends[1]))
+            except ValueError:
+                pass
+    raise UsageError(f"support {text!r} is not one of: {_KINDS}")

@@ -1,0 +1,1 @@
+"""Asking a joint: evidence, query batches, strategies, the planner, diagnostics."""
