@@ -1,0 +1,49 @@
+# Every verb sets up what it needs in .venv. PYTHON chooses the interpreter that makes it (3.11 or newer).
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+# One thread per test process: two processes with two threads each collapse on two cores.
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+PYTEST := $(THREADS) $(BIN)/python -m pytest -n $(WORKERS)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-all lint docs bench clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e .
+	@touch $@
+
+$(VENV)/.installed-test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e ".[test]"
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed  ## fit a small joint distribution and ask it four questions
+	$(BIN)/genprob demo --out demo
+
+test: $(VENV)/.installed-test  ## the default tests
+	$(PYTEST)
+
+test-all: $(VENV)/.installed-test  ## the slow ones too
+	$(PYTEST) -m ""
+
+lint: $(VENV)/.installed-test  ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports
+	$(BIN)/pyright
+
+docs: $(VENV)/.installed-test  ## rewrite the generated pages of docs/reference
+	$(BIN)/python docs/generate.py
+
+bench: $(VENV)/.installed-test  ## run every benchmark; each writes a table into docs/benchmarks
+	@for script in benchmarks/*.py; do echo "== $$script"; $(THREADS) $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist

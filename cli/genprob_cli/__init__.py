@@ -1,0 +1,1 @@
+"""The command line of genprob: parse, call the public Python API, render."""
