@@ -1,0 +1,1 @@
+"""The inference engine: moves over named blocks of state."""

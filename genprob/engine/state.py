@@ -1,0 +1,54 @@
+"""State: everything a checkpoint needs to continue an inference bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from genprob.engine.blocks import Blocks
+from genprob.engine.randomness import Randomness
+
+Memory = dict[str, Any]
+"""What one move remembers between steps: nested dicts and lists of tensors and JSON scalars."""
+
+
+@dataclass
+class State:
+    """Blocks, the memory of each move, and where the inference stands.
+
+    Attributes:
+        blocks: what is being inferred.
+        rng: the state's own random numbers.
+        memory: move (or observer) name -> its memory.
+        phase: index of the current phase.
+        step: engine steps done in all.
+        phase_step: engine steps done in the current phase.
+        horizon: total number of steps planned (schedules are functions of step / horizon).
+    """
+
+    blocks: Blocks
+    rng: Randomness
+    memory: dict[str, Memory] = field(default_factory=dict)
+    phase: int = 0
+    step: int = 0
+    phase_step: int = 0
+    horizon: int = 1
+
+    def tree(self) -> dict[str, Any]:
+        """A nested dict of tensors and scalars: what a checkpoint holds."""
+        return {
+            "blocks": dict(self.blocks.flat()),
+            "memory": self.memory,
+            "rng": dict(self.rng.states),
+            "phase": self.phase,
+            "step": self.step,
+            "phase_step": self.phase_step,
+            "horizon": self.horizon,
+        }
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        """Takes over a checkpoint's tree; modules are written in place."""
+        self.blocks.assign(tree["blocks"])
+        self.memory = tree["memory"]
+        self.rng.states.update(tree["rng"])
+        self.phase, self.step, self.phase_step = tree["phase"], tree["step"], tree["phase_step"]
