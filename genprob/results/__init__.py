@@ -1,0 +1,1 @@
+"""From an answer to a labelled, digested file and back; summaries, plots, provenance."""
