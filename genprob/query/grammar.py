@@ -11,10 +11,11 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+from genprob.data.dates import is_date, to_numbers
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Binary, Categorical, Count
 from genprob.errors import UsageError
@@ -23,8 +24,6 @@ from genprob.query.evidence import Equals, Evidence, Masked, OneOf, Soft, Within
 
 _OPERATOR = re.compile(r"\s*=\s*(?P<value>.*)|\s+in\s+(?P<list>.*)", re.DOTALL)
 _SOFT = re.compile(r"(?P<value>.+?)\s*(?:\+-|\+/-|±)\s*(?P<sd>.+)")
-_SINCE = re.compile(r"(?P<unit>[A-Za-z]+) since (?P<epoch>.+)")
-_UNITS = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds", "microseconds")
 _BINARY = {"0": 0, "1": 1, "false": 0, "true": 1, "no": 0, "yes": 1}
 
 
@@ -160,7 +159,7 @@ def _range(variable: Variable, text: str, fail: Callable[[str], NoReturn]) -> Wi
             lo, hi = (None if end is None or math.isinf(end) else end for end in ends)
             found.add((lo, hi))
     if not found:
-        fail("the ends of the range are no " + ("numbers or dates" if _clock(variable) else "numbers"))
+        fail("the ends of the range are no " + ("numbers or dates" if is_date(variable) else "numbers"))
     ordered = {(lo, hi) for lo, hi in found if lo is None or hi is None or lo <= hi}
     if not ordered:
         fail("the lower end of the range is above the upper")
@@ -194,19 +193,14 @@ def _number(variable: Variable, text: str, fail: Callable[[str], NoReturn]) -> f
 def _coordinate(variable: Variable, text: str, fail: Callable[[str], NoReturn]) -> float:
     number = _read(variable, text.strip())
     if number is None or math.isinf(number):
-        fail(f"{text.strip()!r} is not a number" + (" or a date" if _clock(variable) else ""))
+        fail(f"{text.strip()!r} is not a number" + (" or a date" if is_date(variable) else ""))
     return number
 
 
 def _read(variable: Variable, text: str) -> float | None:
     """A number, or a date in the units of a date variable; None if it is neither."""
     number = _float(text)
-    clock = _clock(variable)
-    if number is None and clock:
-        unit, epoch = clock
-        moment = _moment(text)
-        return None if moment is None else (moment - epoch) / unit
-    return number
+    return _date(variable, text) if number is None and is_date(variable) else number
 
 
 def _float(text: str) -> float | None:
@@ -217,22 +211,16 @@ def _float(text: str) -> float | None:
     return None if math.isnan(number) or "_" in text else number
 
 
-def _clock(variable: Variable) -> tuple[timedelta, datetime] | None:
-    """The unit and the epoch of a date variable, whose unit reads e.g. `days since 1970-01-01`."""
-    match = _SINCE.fullmatch(variable.unit or "")
-    if not match or f"{match['unit'].lower().rstrip('s')}s" not in _UNITS:
-        return None
-    epoch = _moment(match["epoch"])
-    return (timedelta(**{f"{match['unit'].lower().rstrip('s')}s": 1}), epoch) if epoch else None
+def _date(variable: Variable, text: str) -> float | None:
+    """An ISO 8601 date or time in the units of a date variable; times with an offset are taken to UTC."""
+    import numpy as np
 
-
-def _moment(text: str) -> datetime | None:
-    """An ISO 8601 date or time; times with an offset are taken to UTC."""
     try:
-        moment = datetime.fromisoformat(text.strip())
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    moment = moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    return float(to_numbers(np.array([moment], dtype="datetime64[us]"), variable.unit or "")[0])
 
 
 def _from_json(variable: Variable, value: Any) -> Evidence:
@@ -342,7 +330,7 @@ def _examples(variable: Variable) -> str:
         return f"{name}=0 or {name}=1"
     if isinstance(support, Count):
         return f"e.g. {name}=3, {name}=2..5, {name}=2.. or '{name} in 1,2'"
-    if _clock(variable):
+    if is_date(variable):
         return f"e.g. {name}=2024-05-01, {name}=2024-05-01..2024-06-01 or {name}=2024-05-01.."
     return f"e.g. {name}=1.2, {name}=0.5..0.6, {name}=..5 or {name}=3.0+-0.2"
 
