@@ -18,7 +18,7 @@ Codes = NDArray[np.integer]
 
 @dataclass(frozen=True)
 class Parameters:
-    """A fitted mixture: weights `[k]`, means `[k, d]`, covariances `[k, d, d]` and one label table `[k, levels]` each."""
+    """A fitted mixture: weights `[k]`, means `[k, d]`, covariances `[k, d, d]`, label tables `[k, levels]`."""
 
     weights: Floats
     means: Floats

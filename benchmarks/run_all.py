@@ -1,0 +1,27 @@
+"""Run every benchmark, one process each, one thread unless the benchmark says otherwise."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+NAMES = ("startup", "em_speed", "query_speed", "stream", "diamonds")
+
+
+def main() -> int:
+    names = sys.argv[1:] or NAMES
+    failed = []
+    for name in names:
+        print(f"== {name}", flush=True)
+        if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, env=os.environ).returncode:
+            failed.append(name)
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

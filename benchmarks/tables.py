@@ -1,0 +1,66 @@
+"""Write docs/benchmarks/NAME.md: what was measured, how to measure it again, and on what."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+FOLDER = Path(__file__).parent.parent / "docs" / "benchmarks"
+
+Cell = str | float | int | None
+
+
+def write(
+    name: str,
+    title: str,
+    text: str,
+    rows: Sequence[Mapping[str, Cell]],
+    seed: int,
+    packages: Sequence[str] = ("torch", "numpy"),
+    notes: Sequence[str] = (),
+) -> Path:
+    """Write one page and print its table. Rows are mappings from column to cell; the first row names the columns."""
+    table = markdown(rows)
+    bullets = [
+        f"Command: `python -m benchmarks.{name}`, seed {seed}.",
+        f"Versions: {versions(packages)}.",
+        f"Machine: {os.cpu_count()} cores ({platform.machine()}), no accelerator.",
+        *notes,
+    ]
+    page = f"# {title}\n\n{text}\n\n{table}\n\n" + "\n".join(f"- {bullet}" for bullet in bullets) + "\n"
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    path = FOLDER / f"{name}.md"
+    path.write_text(page, encoding="utf-8")
+    print(f"\n{title}\n\n{table}\n", flush=True)
+    return path
+
+
+def markdown(rows: Sequence[Mapping[str, Cell]]) -> str:
+    """A Markdown table; numbers are given three significant digits or so."""
+    columns = list(rows[0])
+    lines = [columns, ["---"] * len(columns), *([_cell(row.get(column)) for column in columns] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def versions(packages: Sequence[str]) -> str:
+    """`Python 3.11.7, genprob 0.1.0, ...`."""
+    found = [f"Python {platform.python_version()}"]
+    for package in ("genprob", *packages):
+        try:
+            found.append(f"{package} {version(package)}")
+        except PackageNotFoundError:
+            found.append(f"{package} (not installed)")
+    return ", ".join(found)
+
+
+def _cell(value: Cell) -> str:
+    if value is None:
+        return "-"
+    if not isinstance(value, float):
+        return str(value)
+    if value == 0 or abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.4g}" if abs(value) >= 1 else f"{value:.4f}" if abs(value) >= 0.01 else f"{value:.2g}"
