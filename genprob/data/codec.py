@@ -72,8 +72,10 @@ def column(variable: Variable, array: np.ndarray, origin: Origin, strict: bool =
         numbers[fault.where] = np.nan
     if variable.cell is not None:
         snapped = variable.cell.snap(numbers)
-        with np.errstate(invalid="ignore"):
-            off = np.abs(numbers - snapped) > _OFF_GRID * variable.cell.delta
+        if array.dtype == np.float32:  # the nearest float32 to a table value stands for it
+            near = np.abs(numbers - snapped) <= np.spacing(np.abs(array)).astype(np.float64)
+            numbers = np.where(near, snapped, numbers)
+        off = np.abs(numbers - snapped) > _OFF_GRID * variable.cell.delta
         if off.any():
             notes.append(
                 f"variable {variable.name!r}: {int(off.sum())} values off the grid {variable.cell.text()} were moved "
@@ -212,7 +214,7 @@ def _reals(variable: Variable, array: np.ndarray) -> tuple[np.ndarray, list[Faul
         if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
             large = np.abs(numbers) > _EXACT
             if large.any():
-                return numbers, [Fault(large, "beyond 2**53, where float64 is not exact; is it an id? (role = ignored)")]
+                return numbers, [Fault(large, "beyond 2**53, where float64 is inexact; if it is an id, ignore it")]
         return numbers, []
     if array.dtype.kind == "M":
         return np.full(array.shape, np.nan), [
@@ -230,9 +232,7 @@ def _reals(variable: Variable, array: np.ndarray) -> tuple[np.ndarray, list[Faul
     return _each(array, number, f"not a number, but the support is {variable.support.kind}")
 
 
-def _each(
-    array: np.ndarray, number: Callable[[object], float | None], reason: str
-) -> tuple[np.ndarray, list[Fault]]:
+def _each(array: np.ndarray, number: Callable[[object], float | None], reason: str) -> tuple[np.ndarray, list[Fault]]:
     """Converts each distinct value once; blanks are missing, values that `number` refuses are a fault."""
     codes, distinct = _factorize(array)
     bad = np.zeros(len(distinct) + 1, dtype=bool)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 from dataclasses import dataclass
@@ -89,9 +87,7 @@ class Categorical(Support):
             raise UsageError(f"categorical: a level is named twice in {list(self.levels)}")
 
     def text(self) -> str:
-        out = io.StringIO()
-        csv.writer(out, lineterminator="").writerow(self.levels)
-        return f"categorical({out.getvalue()})" if self.levels else "categorical"
+        return f"categorical({','.join(map(_field, self.levels))})" if self.levels else "categorical"
 
     def contains(self, values: np.ndarray) -> np.ndarray:
         return (values >= 0) & (values < len(self.levels)) & (values == np.floor(values))
@@ -103,6 +99,28 @@ class Count(Support):
 
     def contains(self, values: np.ndarray) -> np.ndarray:
         return np.isfinite(values) & (values >= 0) & (values == np.floor(values))
+
+
+def _field(level: str) -> str:
+    """A level as a CSV field, quoted where a bare one would not be read back."""
+    bare = level and level == level.strip() and not any(c in level for c in ',"\n')
+    return level if bare else '"' + level.replace('"', '""') + '"'
+
+
+_ITEM = re.compile(r'\s*(?:"(?P<quoted>(?:[^"]|"")*)"|(?P<bare>[^,"]*))\s*(?P<end>,|\Z)', re.DOTALL)
+
+
+def _fields(body: str) -> tuple[str, ...]:
+    levels, at = [], 0
+    while True:
+        item = _ITEM.match(body, at)
+        if not item:
+            raise UsageError(f"categorical: cannot read the levels from {body[at:].strip()!r}; quote labels as in CSV")
+        quoted = item["quoted"]
+        levels.append(item["bare"].strip() if quoted is None else quoted.replace('""', '"'))
+        if not item["end"]:
+            return tuple(levels)
+        at = item.end()
 
 
 _FORM = re.compile(r"^\s*(?P<kind>[a-z]+)\s*(?:\((?P<body>.*)\))?\s*$", re.DOTALL)
@@ -123,7 +141,7 @@ def parse(text: str) -> Support:
     if kind in plain and not body:
         return plain[kind]()
     if kind == "categorical":
-        return Categorical(tuple(next(csv.reader([body], skipinitialspace=True))) if body else ())
+        return Categorical(_fields(body) if body else ())
     if kind == "interval" and body:
         ends = body.split(",")
         if len(ends) == 2:

@@ -1,0 +1,244 @@
+"""A first schema from data: supports and measures guessed by rules, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from genprob.data import dates
+from genprob.data.codec import column, labels
+from genprob.data.dims import require_dimension, sample_dimension
+from genprob.data.grid import decimal_grid
+from genprob.data.known import Known
+from genprob.data.measure import Cell, Counting, Lebesgue, Measure
+from genprob.data.object_cells import nothing_known, tidy
+from genprob.data.origin import Origin, of_dataset, plain
+from genprob.data.schema import Schema, Variable
+from genprob.data.statement import Statement
+from genprob.data.support import Binary, Categorical, Count, Positive, Real, Support
+from genprob.errors import DataError
+
+_COUNT = 1000  # the largest value of a guessed count
+_LEVELS = 1000  # the largest number of guessed levels
+_ID_LEVELS = 50  # labels that are mostly unique and more than these are ids
+_TIES = 0.95  # share of distinct values below which a grid shows in ties
+_ROWS = 20  # rows from which ties count
+_COARSE = 1000  # cells spanned by the values of a grid that is coarse whether there are ties or not
+_SKEW = 1.0
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A support, a measure, the reason, and the unit that goes with them."""
+
+    support: Support
+    measure: Measure
+    why: str
+    unit: str | None = None
+
+
+def infer_schema(ds: xr.Dataset, partial: Any = None, sample_dim: str | None = None) -> Schema:
+    """The schema of a data set: what is stated is taken and checked, the rest is guessed, with a note on why.
+
+    Rules: booleans and {0, 1} are binary; strings categorical, levels in the source's order or sorted; whole numbers
+    from 0 or 1 up to at most 1000 counts; other numbers positive if above zero, skewed, and less so after a log, else
+    real. Whole numbers, and reals with ties on a decimal grid, have cells; the rest a density. Dates are reals in days
+    (seconds, if any has a time of day) since 1970-01-01.
+
+    Arguments:
+        ds: the data, as `genprob.read` returns them.
+        partial: a `Schema` or schema file (then nothing is guessed but levels that it leaves open), or statements
+            `{variable: "count" | "cell(0.1)" | "ignore" | ...}`.
+        sample_dim: the sample dimension; by default the first that all variables share.
+
+    Raises `DataError` naming the variable: no known cell, labels that look like ids, stated supports that do not hold.
+
+    >>> ds = xr.Dataset({"n": ("row", [0, 3, 1, 2]), "g": ("row", ["a", "b", "a", "a"])})
+    >>> [v.support.text() for v in infer_schema(ds)]
+    ['count', 'categorical(a,b)']
+    """
+    known = Known.of(partial)
+    dim = require_dimension(ds, sample_dim) if sample_dim else str(sample_dimension(ds, known.sample_dim))
+    origin = of_dataset(ds, dim)
+    absent = [name for name in known.names if name not in ds.variables]
+    if absent:
+        raise DataError(
+            f"{origin.source}: no variable {', '.join(map(repr, absent))}, of which the schema speaks; "
+            f"it has {', '.join(repr(str(name)) for name in ds.data_vars)}"
+        )
+    if known.schema is not None:
+        return Schema(tuple(_stated(v, ds, dim, origin) for v in known.schema), dim)
+    variables = [
+        _inferred(str(name), data.transpose(dim, ...), known.stated.get(str(name), Statement()), origin)
+        for name, data in ds.data_vars.items()
+    ]
+    return Schema(tuple(variables), dim)
+
+
+def guess(array: np.ndarray, name: str, origin: Origin, levels: list[str] | None = None) -> Guess:
+    """The support and measure of a tidy column `[row, *event]`, by the rules of `infer_schema`."""
+    if array.dtype == object:
+        return _guess_labels(array, name, origin, levels)
+    if array.dtype == bool:
+        return Guess(Binary(), Counting(), "true or false")
+    if array.dtype.kind == "M":
+        return _guess_dates(array)
+    known = array[~np.isnan(array)] if array.dtype.kind == "f" else array
+    distinct = np.unique(known)
+    if np.isin(distinct, (0, 1)).all():
+        return Guess(Binary(), Counting(), "only 0 and 1")
+    lo, hi = float(distinct[0]), float(distinct[-1])
+    pixels = array.dtype == np.uint8 and array.ndim > 2
+    if _whole(distinct) and lo in (0.0, 1.0) and lo < hi <= _COUNT and not pixels:
+        return Guess(Count(), Counting(), f"whole numbers from {plain(lo)} to {plain(hi)}{_numbering(array)}")
+    measure, grid = _guess_measure(distinct, known.size)
+    support, shape = _guess_shape(known.reshape(-1), lo)
+    return Guess(support, measure, f"{grid}; {shape}{_numbering(array)}")
+
+
+def _guess_labels(array: np.ndarray, name: str, origin: Origin, levels: list[str] | None) -> Guess:
+    support = _levels(array, levels)
+    known = sum(value is not None for value in array.reshape(-1))
+    found = len(support.levels)
+    cure = f"drop it, set its role to ignored ({{{name!r}: 'ignore'}}), or state it ({{{name!r}: 'categorical'}})"
+    if found > _ID_LEVELS and found > known / 2:
+        raise DataError(
+            f"{origin.source}: variable {name!r} looks like an id: {found} different labels in {known} cells, such as "
+            f"{support.levels[0]!r}; {cure}"
+        )
+    if found > _LEVELS:
+        raise DataError(f"{origin.source}: variable {name!r} has {found} different labels; merge rare ones, {cure}")
+    order = "the source's" if levels else "sorted"
+    return Guess(support, Counting(), f"{found} different labels, {order} order")
+
+
+def _levels(array: np.ndarray, levels: list[str] | None) -> Categorical:
+    """The source's levels if they cover the data, else the labels found, sorted as numbers where all are."""
+    found = {value for value in array.reshape(-1).tolist() if value is not None}
+    if levels and found <= set(levels):
+        return Categorical(tuple(levels))
+    try:
+        return Categorical(tuple(sorted(found, key=lambda text: (float(text), text))))
+    except ValueError:
+        return Categorical(tuple(sorted(found)))
+
+
+def _guess_dates(array: np.ndarray) -> Guess:
+    unit = dates.unit_of(array)
+    numbers = dates.to_numbers(array, unit)
+    whole = _whole(numbers[~np.isnan(numbers)])
+    return Guess(Real(), Cell(1.0) if whole else Lebesgue(), f"dates, {'whole ' * whole}{unit.split()[0]}", unit)
+
+
+def _guess_measure(distinct: np.ndarray, count: int) -> tuple[Measure, str]:
+    """Cells where values lie on a decimal grid and there are ties, or few cells for them to lie in."""
+    grid = decimal_grid(distinct)
+    if grid is None:
+        return Lebesgue(), f"{len(distinct)} different values on no grid"
+    span = float(distinct[-1] - distinct[0]) / grid.delta
+    ties = count >= _ROWS and len(distinct) < _TIES * count
+    if _whole(distinct) or ties or span <= _COARSE:
+        return grid, f"{len(distinct)} different values on a grid of {plain(grid.delta)}"
+    return Lebesgue(), f"{len(distinct)} different values in {count} cells, hardly any twice"
+
+
+def _guess_shape(known: np.ndarray, lo: float) -> tuple[Support, str]:
+    if lo <= 0:
+        return Real(), "some at or below zero"
+    plainly = _skewness(known)
+    logged = _skewness(np.log(known.astype(np.float64)))
+    if plainly > _SKEW and abs(logged) < plainly:
+        return Positive(), f"above zero, skewness {plainly:.1f}, of the log {logged:.1f}"
+    return Real(), "not skewed to the right" if plainly <= _SKEW else f"skewness {plainly:.1f}, no less after a log"
+
+
+def _skewness(values: np.ndarray) -> float:
+    centred = values.astype(np.float64) - values.mean(dtype=np.float64)
+    spread = float(np.sqrt(np.mean(centred**2)))
+    return float(np.mean((centred / spread) ** 3)) if spread > 0 else 0.0
+
+
+def _whole(values: np.ndarray) -> bool:
+    return values.dtype.kind in "iu" or bool((values == np.rint(values)).all() and np.abs(values).max() < 2.0**53)
+
+
+def _numbering(array: np.ndarray) -> str:
+    """A warning for a column that counts the rows."""
+    counts = array.ndim == 1 and len(array) >= _ROWS and bool((np.diff(array) == 1).all())
+    return "; goes up by one from row to row: if it numbers the rows, set its role to ignored" if counts else ""
+
+
+def _inferred(name: str, data: xr.DataArray, said: Statement, origin: Origin) -> Variable:
+    array = tidy(data.values, name, origin, categorical=said.ignored or isinstance(said.support, Categorical))
+    dims = (*map(str, data.dims[1:]), *(f"{name}_dim_{k}" for k in range(array.ndim - data.ndim)))
+    levels = list(map(str, data.attrs.get("levels", ())))
+    unit = str(data.attrs["units"]) if "units" in data.attrs else None
+    blank = Variable(name, Real(), dims=dims, shape=array.shape[1:], unit=said.unit or unit, role=said.role)
+    if said.ignored:
+        return replace(blank, support=Categorical(), measure=Counting()) if array.dtype == object else blank
+    if nothing_known(array):
+        raise DataError(
+            f"{origin.source}: variable {name!r} has no known cell; drop it, or set its role to ignored "
+            f"({{{name!r}: 'ignore'}})"
+        )
+    if isinstance(said.support, Categorical):
+        support = said.support if said.support.levels else _levels(labels(array), levels)
+        found = replace(blank, support=support, measure=Counting())
+    elif said.support is not None and said.support.discrete:
+        found = replace(blank, support=said.support, measure=Counting())
+    else:
+        found = _guessed(blank, array, said, origin, levels)
+    if _constant(array):
+        note = f"constant; {found.note}" if found.note else "constant"
+        found = replace(found, note=note)
+    if said.support is not None:
+        column(found, array, origin)
+    return replace(found, note=f"guessed: {found.note}") if found.note else found
+
+
+def _guessed(blank: Variable, array: np.ndarray, said: Statement, origin: Origin, levels: list[str]) -> Variable:
+    """What is not stated of support and measure, guessed."""
+    if said.measure is None and said.support is None:
+        found = guess(array, blank.name, origin, levels)
+        unit = found.unit or blank.unit
+        return replace(blank, support=found.support, measure=found.measure, unit=unit, note=found.why)
+    unit = blank.unit
+    if array.dtype.kind == "M":
+        unit = said.unit or dates.unit_of(array)
+    numbers, _ = column(replace(blank, support=Real(), measure=Lebesgue(), unit=unit), array, origin)
+    known = (
+        array.dtype.type(0) + array[~np.isnan(numbers)] if array.dtype == np.float32 else numbers[~np.isnan(numbers)]
+    )
+    distinct = np.unique(known)
+    measure, why = (said.measure, "") if said.measure is not None else _guess_measure(distinct, known.size)
+    support, shape = (said.support, "") if said.support is not None else _guess_shape(known, float(distinct[0]))
+    if said.measure is not None and isinstance(said.measure, Counting):
+        support, shape = Count(), "counting measure"
+    return replace(blank, support=support, measure=measure, unit=unit, note="; ".join(filter(None, (why, shape))))
+
+
+def _stated(variable: Variable, ds: xr.Dataset, dim: str, origin: Origin) -> Variable:
+    """A variable of a schema that was given, its open levels filled in, checked against the data."""
+    if variable.role == "ignored" or variable.name not in ds.variables:
+        return variable
+    data = ds[variable.name].transpose(dim, ...)
+    array = tidy(data.values, variable.name, origin, categorical=isinstance(variable.support, Categorical))
+    if nothing_known(array):
+        raise DataError(
+            f"{origin.source}: variable {variable.name!r} has no known cell; drop it, or set its role to ignored"
+        )
+    if isinstance(variable.support, Categorical) and not variable.support.levels:
+        variable = replace(variable, support=_levels(labels(array), list(map(str, data.attrs.get("levels", ())))))
+    column(variable, array, origin)
+    return variable
+
+
+def _constant(array: np.ndarray) -> bool:
+    flat = array.reshape(-1)
+    if array.dtype == object:
+        return len({value for value in flat.tolist() if value is not None}) == 1
+    known = flat[~(np.isnat(flat) if flat.dtype.kind == "M" else np.isnan(flat))] if flat.dtype.kind in "fM" else flat
+    return bool((known == known[0]).all())
