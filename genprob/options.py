@@ -142,8 +142,8 @@ def _reference(annotation: Any) -> bool:
 
 
 def _breadth(annotation: Any) -> int:
-    """Narrow types first when a union is tried."""
-    order = (types.NoneType, bool, int, float)
+    """Narrow types first when a union is tried; numbers before truth values, both of which read "1"."""
+    order = (types.NoneType, int, float, bool)
     if annotation in order:
         return order.index(annotation)
     return 9 if annotation is str else 5

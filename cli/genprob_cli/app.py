@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import FrameType
@@ -28,16 +28,8 @@ TRACEBACK = "GENPROB_TRACEBACK"
 SHARED = "Every verb takes --json: one JSON document on stdout, everything else on stderr."
 
 
-class Terminated(KeyboardInterrupt):
-    """SIGTERM: ends a fit as Ctrl-C does, with a checkpoint."""
-
-
 class Interrupted(Exception):
     """A `KeyboardInterrupt` carried through the option parser, which would swallow its message."""
-
-    def __init__(self, cause: KeyboardInterrupt, terminated: bool) -> None:
-        super().__init__(str(cause) or "interrupted")
-        self.exit_code = 143 if terminated else 130
 
 
 def main() -> NoReturn:
@@ -49,12 +41,13 @@ def run(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code; whatever it prints goes to `sys.stdout` and `sys.stderr`."""
     words, json = _without_json(arguments)
     stdout = sys.stdout
+    received: list[int] = []
     try:
         with contextlib.ExitStack() as stack:
             if json:
                 stack.enter_context(contextlib.redirect_stdout(sys.stderr))
-            received = stack.enter_context(_terminable())
-            result = _dispatch(words, received)
+            stack.enter_context(_terminable(received))
+            result = _dispatch(words)
         if not isinstance(result, Answer):
             return result if isinstance(result, int) else 0
         write(result, stdout, json)
@@ -65,10 +58,10 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return _pipe_closed(stdout)
     except BaseException as error:
-        return _fail(error, stdout, json)
+        return _fail(error, stdout, json, bool(received))
 
 
-def _dispatch(words: list[str], received: list[int]) -> Any:
+def _dispatch(words: list[str]) -> Any:
     """Runs the verb; `--help` and `--version` need none."""
     verb = words[0] if words else ""
     if verb in ("--help", "-h"):
@@ -86,7 +79,7 @@ def _dispatch(words: list[str], received: list[int]) -> Any:
         try:
             return function(*args, **kwargs)
         except KeyboardInterrupt as error:
-            raise Interrupted(error, bool(received)) from error
+            raise Interrupted(str(error) or "interrupted") from error
 
     return _parser(verb, guarded)(args=words[1:], prog_name=f"genprob {verb}", standalone_mode=False)
 
@@ -176,34 +169,36 @@ def _without_json(arguments: Sequence[str]) -> tuple[list[str], bool]:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[list[int]]:
-    """Turns SIGTERM into an exception that unwinds as Ctrl-C does; the list tells that it came."""
-    received: list[int] = []
+def _terminable(received: list[int]) -> Generator[None]:
+    """Makes SIGTERM unwind as Ctrl-C does, so that a fit saves a checkpoint; the list tells that it came."""
 
-    def stop(number: int, frame: FrameType | None) -> NoReturn:
+    def stop(number: int, frame: FrameType | None) -> None:
         received.append(number)
-        raise Terminated("terminated")
+        interrupt = signal.getsignal(signal.SIGINT)
+        if not callable(interrupt):  # a shell's background job ignores SIGINT
+            raise KeyboardInterrupt("terminated")
+        interrupt(signal.SIGINT, frame)
 
     try:
         before = signal.signal(signal.SIGTERM, stop)
     except ValueError:  # not the main thread: signals are somebody else's
-        yield received
+        yield
         return
     try:
-        yield received
+        yield
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
-def _fail(error: BaseException, stdout: IO[str], json: bool) -> int:
+def _fail(error: BaseException, stdout: IO[str], json: bool, terminated: bool) -> int:
     """One line on stderr (and a document on stdout under --json) and the exit code of an exception."""
     if os.environ.get(TRACEBACK):
         traceback.print_exception(error)
     kind, message, code = type(error).__name__, _line(error), 1
-    if isinstance(error, (GenprobError, Interrupted)):
+    if isinstance(error, GenprobError):
         code = error.exit_code
-    elif isinstance(error, KeyboardInterrupt):
-        message, code = message or "interrupted", 143 if isinstance(error, Terminated) else 130
+    elif isinstance(error, (Interrupted, KeyboardInterrupt)):
+        kind, message, code = "Interrupted", message or "interrupted", 143 if terminated else 130
     elif isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
         message, code = f"out of {'memory' if isinstance(error, MemoryError) else 'disk space'}: {message}", 9
     elif isinstance(error, OSError) and error.filename is not None:

@@ -81,6 +81,8 @@ def test_open_signatures_are_refused(star):
         (float | str, "full", "full"),
         (float | str, "0.5", 0.5),
         (int | float, "2", 2),
+        (bool | int, "1", 1),
+        (bool | int, "true", True),
         (int | float, "2.5", 2.5),
         (tuple[int, ...], "64,64", (64, 64)),
         (tuple[int, ...], "(64, 64)", (64, 64)),

@@ -1,0 +1,134 @@
+"""Learn the joint distribution of all variables of a data set."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genprob_cli.answer import Answer
+from genprob_cli.examples import examples
+
+
+@examples(
+    "genprob fit table.csv --out runs/a",
+    "genprob fit table.csv --out runs/b --model mixture --set components=30 --seed 1",
+    "genprob fit table.csv --out runs/c --inference em --set inference.tolerance=1e-5 --steps 200",
+    "genprob fit table.csv --out runs/a --resume",
+)
+def fit(
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="csv, parquet, netCDF, npz, or the name of a data set, e.g. demo")
+    ],
+    *,
+    model: Annotated[
+        str | None, typer.Option("--model", metavar="NAME", help="see genprob models", show_default=False)
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", metavar="RUN", help="the folder to write", show_default=False)],
+    inference: Annotated[
+        str | None,
+        typer.Option("--inference", metavar="NAME", help="how to fit; see genprob models NAME", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="K=V",
+            help="an option of the model, or with inference.K=V of the inference; repeat for several",
+            show_default=False,
+        ),
+    ] = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option("--schema", metavar="FILE", help="an edited schema.toml", show_default=False),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", min=0, help="engine steps in all; for em, iterations", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="of everything random  [default: 0]", show_default=False)
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="D", help="auto, cpu, cuda, ...  [default: auto]", show_default=False),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="continue a stopped run with the same data")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="TOML or JSON with any of model, inference, options, seed, steps, device, schema; "
+            "a run's config.json repeats its fit",
+            show_default=False,
+        ),
+    ] = None,
+) -> Answer:
+    """Learn the joint distribution of all variables of a data set.
+
+    Ctrl-C saves a checkpoint and says how to go on.
+    """
+    import genprob
+    from genprob.fitting import DEFAULT_MODEL
+    from genprob_cli.progress import Progress
+    from genprob_cli.settings import read_config, settle
+
+    said = read_config(config) if config else {}
+    name = model or said.get("model")
+    if settings or inference or "inference" in said:
+        said = settle(said, name or _begun(out, resume) or DEFAULT_MODEL, inference, settings or ())
+    began = time.monotonic()
+    with Progress() as progress:
+        joint = genprob.fit(
+            data,
+            model=name,
+            out=out,
+            seed=seed if seed is not None else said.get("seed", 0),
+            steps=steps if steps is not None else said.get("steps"),
+            device=device or said.get("device", "auto"),
+            inference=said.get("inference"),
+            schema=schema or said.get("schema"),
+            resume=resume,
+            progress=progress,
+            **said.get("options", {}),
+        )
+    document = _document(joint, out, time.monotonic() - began)
+    return Answer(document, _view(document))
+
+
+def _begun(out: Path, resume: bool) -> str | None:
+    """The model of the run that is resumed."""
+    from genprob.engine.run import Run
+
+    return Run.open(out).config["model"] if resume and Run.exists(out) else None
+
+
+def _document(joint: Any, out: Path, seconds: float) -> dict[str, Any]:
+    events = joint.run.events()
+    return {
+        "run": str(out),
+        "model": joint.run.config["model"],
+        "inference": joint.run.config["inference"],
+        "seed": joint.run.config["seed"],
+        "rows": joint.run.config["rows"],
+        "variables": list(joint.schema.names),
+        "step": joint.run.step,
+        "metrics": {k: v for k, v in (events[-1] if events else {}).items() if k not in ("step", "time")},
+        "seconds": round(seconds, 3),
+    }
+
+
+def _view(document: dict[str, Any]) -> str:
+    from genprob_cli.render import cell
+
+    metrics = ", ".join(f"{name} {cell(value)}" for name, value in document["metrics"].items())
+    names = document["variables"]
+    return (
+        f"fitted {document['model']} by {document['inference']['name']} to {document['rows']} rows of "
+        f"{len(names)} variables in {document['seconds']:.1f} s (step {document['step']}; {metrics})\n"
+        f"run: {document['run']}\n"
+        f"ask it: genprob query {document['run']} --target {names[-1]!r} --out answer.nc"
+    )

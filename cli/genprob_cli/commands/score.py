@@ -1,0 +1,63 @@
+"""Score rows by their log-probability."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from genprob_cli.answer import Answer
+from genprob_cli.examples import examples
+from genprob_cli.parameters import RunFolder
+
+
+@examples(
+    "genprob score runs/a held-out.csv",
+    "genprob score runs/a held-out.csv --cond x,g --out scores.csv",
+)
+def score(
+    run: RunFolder,
+    data: Annotated[str, typer.Argument(metavar="DATA", help="the rows to score; blank cells are left out")],
+    cond: Annotated[
+        str | None,
+        typer.Option("--cond", metavar="a,b", help="score the other variables given these", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE.nc|csv|parquet", help="write the score of every row", show_default=False),
+    ] = None,
+) -> Answer:
+    """Score rows by their log-probability, in nats per row."""
+    import numpy as np
+
+    import genprob
+    from genprob_cli.export import check, export
+    from genprob_cli.render import table
+
+    if out is not None:
+        check(out)
+    joint = genprob.load(run)
+    rows = genprob.read(data, schema=joint.schema, allow_missing=True)
+    given = next(csv.reader([cond], skipinitialspace=True)) if cond else []
+    scores = joint.conditional_log_prob(rows, given=given) if given else joint.log_prob(rows)
+    if out is not None:
+        export(scores, out)
+    values = scores["log_prob"].values
+    measures = {v.name: v.measure.text() for v in joint.schema.modelled if v.measure and v.name not in given}
+    spread = float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+    document = {
+        "rows": len(values),
+        "mean_log_prob": float(np.mean(values)),
+        "standard_error": spread,
+        "estimator_standard_error": float(np.sqrt(np.mean(scores["standard_error"].values ** 2) / len(values))),
+        "kind": scores.attrs["kind"],
+        "given": given,
+        "measure": measures,
+        "out": str(out) if out else None,
+    }
+    words = ", ".join(sorted(set(measures.values())))
+    columns = ("rows", "mean log-prob", "standard error", "kind", "relative to")
+    row = (len(values), document["mean_log_prob"], spread, document["kind"], words)
+    return Answer(document, table(columns, [row]))
