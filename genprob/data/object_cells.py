@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import math
 import numbers
 from typing import Any
 
 import numpy as np
 
-from genprob.data.codec import label, labels
+from genprob.data.codec import factorize, label
 from genprob.data.origin import Origin
 from genprob.data.text_cells import misfit_message, misfits
 from genprob.errors import DataError
+
+_SCALAR = (str, bytes, numbers.Real, np.number, np.bool_, decimal.Decimal)
 
 
 def tidy(array: Any, name: str, origin: Origin, categorical: bool = False) -> np.ndarray:
@@ -52,56 +55,63 @@ def _unmasked(array: Any) -> np.ndarray:
 
 
 def _objects(array: np.ndarray, name: str, origin: Origin, categorical: bool) -> np.ndarray:
-    flat = array.reshape(-1)
-    known = np.array([not _missing(value) for value in flat], dtype=bool)
-    types = {type(value) for value in flat[known]}
+    try:
+        codes, distinct = factorize(array)
+    except TypeError:  # unhashable: lists, arrays
+        return _stacked(array.reshape(-1), name, origin)
+    values = [None if _missing(value) else value for value in distinct]
+    types = {type(value) for value in values if value is not None}
     if not types:
         return np.full(array.shape, np.nan)
-    if all(issubclass(t, (str, bytes)) for t in types):
-        return _labels(array, known.reshape(array.shape), name, origin, categorical)
-    if all(issubclass(t, (bool, np.bool_)) for t in types):
-        return array.astype(bool) if known.all() else _reals(flat, known).reshape(array.shape)
-    if all(issubclass(t, (numbers.Real, np.number, bool, np.bool_, decimal.Decimal)) for t in types):
-        if known.all() and all(issubclass(t, (int, np.integer)) for t in types):
-            return array.astype(np.int64)
-        return _reals(flat, known).reshape(array.shape)
+    if types == {tuple}:
+        return _stacked(array.reshape(-1), name, origin)
+    if all(issubclass(t, _SCALAR) and not issubclass(t, (str, bytes)) for t in types):
+        numbers = _from_distinct(codes, [math.nan if value is None else float(value) for value in values], math.nan)
+        whole = not np.isnan(numbers).any()
+        if whole and all(issubclass(t, (bool, np.bool_)) for t in types):
+            return numbers.astype(bool)
+        integers = whole and all(issubclass(t, (int, np.integer)) for t in types)
+        return array.astype(np.int64) if integers else numbers
     if all(issubclass(t, (datetime.date, np.datetime64)) for t in types):
-        dates = np.full(flat.shape, np.datetime64("NaT"), dtype="datetime64[us]")
-        dates[known] = [np.datetime64(_naive(value), "us") for value in flat[known]]
-        return dates.reshape(array.shape)
-    if all(issubclass(t, (list, tuple, np.ndarray)) for t in types):
-        return _stacked(flat, known, name, origin)
-    scalar = (str, bytes, numbers.Real, np.number, np.bool_, decimal.Decimal)
-    odd = [i for i, value in enumerate(flat) if known[i] and not isinstance(value, scalar)]
+        missing = np.datetime64("NaT", "us")
+        return _from_distinct(
+            codes, [missing if v is None else np.datetime64(_naive(v), "us") for v in values], missing
+        )
+    odd = [i for i, value in enumerate(values) if value is not None and not isinstance(value, _SCALAR)]
     if odd:
-        at = [int(i) for i in np.unravel_index(odd[0], array.shape)]
+        at, kind = [int(i) for i in np.argwhere(codes == odd[0])[0]], type(values[odd[0]]).__name__
         raise DataError(
-            f"{origin.source}: variable {name!r}, {origin.cell(at)}: an object of type {type(flat[odd[0]]).__name__}, "
+            f"{origin.source}: variable {name!r}, {origin.cell(at)}: an object of type {kind}, "
             "which is no number, label or date"
         )
-    return _labels(array, known.reshape(array.shape), name, origin, categorical)
-
-
-def _labels(array: np.ndarray, known: np.ndarray, name: str, origin: Origin, categorical: bool) -> np.ndarray:
-    texts = labels(array)
+    texts = [None if value is None else label(value) for value in values]
     if not categorical:
-        values = {value: _number(label(value)) for value in set(array[known].tolist())}
-        where = np.array([k and values[v] is None for v, k in zip(array.reshape(-1), known.reshape(-1), strict=True)])
-        distinct = len({number for number in values.values() if number is not None})
-        count = int(known.sum())
-        if where.any() and misfits(count, count - int(where.sum()), distinct):
-            raise DataError(misfit_message(name, where.reshape(array.shape), array, origin, "numbers"))
-    return texts
+        _refuse_misfits(array, codes, texts, name, origin)
+    return _from_distinct(codes, texts, None)
 
 
-def _reals(flat: np.ndarray, known: np.ndarray) -> np.ndarray:
-    out = np.full(flat.shape, np.nan)
-    out[known] = [float(value) for value in flat[known]]
-    return out
+def _from_distinct(codes: np.ndarray, values: list[Any], missing: Any) -> np.ndarray:
+    """Each cell's value from the distinct ones; the code -1 is missing."""
+    table = np.array([*values, missing], dtype=object if missing is None else None)
+    return table[codes]
 
 
-def _stacked(flat: np.ndarray, known: np.ndarray, name: str, origin: Origin) -> np.ndarray:
-    arrays = [np.asarray(value, dtype=np.float64) for value in flat[known]]
+def _refuse_misfits(array: np.ndarray, codes: np.ndarray, texts: list[str | None], name: str, origin: Origin) -> None:
+    known = np.array([text is not None for text in texts] + [False])[codes]
+    numbers = [None if text is None else _number(text) for text in texts]
+    where = known & np.array([number is None for number in numbers] + [True])[codes]
+    count, bad = int(known.sum()), int(where.sum())
+    if bad and misfits(count, count - bad, len({number for number in numbers if number is not None})):
+        raise DataError(misfit_message(name, where, array, origin, "numbers"))
+
+
+def _stacked(flat: np.ndarray, name: str, origin: Origin) -> np.ndarray:
+    """Arrays of one shape inside the cells, as `[row, *event]`."""
+    known = np.array([not _missing(value) for value in flat], dtype=bool)
+    try:
+        arrays = [np.asarray(value, dtype=np.float64) for value in flat[known]]
+    except (TypeError, ValueError):
+        raise DataError(f"{origin.source}: variable {name!r} holds objects that are not arrays of numbers") from None
     rows = np.flatnonzero(known)
     for row, value in zip(rows, arrays, strict=True):
         if value.shape != arrays[0].shape:
