@@ -20,6 +20,7 @@ from genprob.errors import DataError
 
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _BLOCK = 16 << 20  # bytes parsed at a time
+_NO_ROWS = "holds a header but no rows"
 _LONGEST = 1 << 30  # bytes of one field: the csv module's default of 128 kB is too small for a diagnosis
 
 
@@ -58,21 +59,31 @@ def read_delimited(path: Path, levels: Mapping[str, Collection[str] | None]) -> 
     unclosed quote.
     """
     header = _header(path)
+    lines, quotes = _census(path)
+    if lines == header.lines:
+        raise DataError(f"{path}: {_NO_ROWS}")
     try:
         with _opened(path) as stream:
             table = pyarrow.csv.read_csv(stream, *_options(path, header))
     except (pa.ArrowInvalid, pa.ArrowKeyError, OSError, EOFError) as error:
         raise _diagnosis(path, header, error) from None
     if not table.num_rows:
-        raise DataError(f"{path}: holds a header (line 1) but no rows")
-    consecutive = _lines(path) == header.lines + table.num_rows
-    origin = _origin(path, header, 0)
-    return Columns(_typed(table, header, origin, levels), 0, header.notes, header.lines + 1 if consecutive else None)
+        raise DataError(f"{path}: {_NO_ROWS}")
+    consecutive = lines == header.lines + table.num_rows
+    if quotes % 2 or (quotes and not consecutive):
+        _check_quotes(path, header)
+    arrays = _typed(table, header, _origin(path, header, 0), levels)
+    return Columns(arrays, 0, header.notes, header.lines + 1 if consecutive else None)
 
 
 def read_delimited_chunks(path: Path, rows: int, levels: Mapping[str, Collection[str] | None]) -> Iterator[Columns]:
     """The same in chunks of `rows` rows, in memory bounded by a chunk and a block of 16 MB."""
     header = _header(path)
+    lines, quotes = _census(path)
+    if lines == header.lines:
+        raise DataError(f"{path}: {_NO_ROWS}")
+    if quotes % 2:
+        _check_quotes(path, header)
     start, held, count = 0, [], 0
     try:
         with _opened(path) as stream, pyarrow.csv.open_csv(stream, *_options(path, header)) as reader:
@@ -89,7 +100,7 @@ def read_delimited_chunks(path: Path, rows: int, levels: Mapping[str, Collection
     if count:
         yield _columns(path, pa.Table.from_batches(held), header, start, levels)
     elif not start:
-        raise DataError(f"{path}: holds a header (line 1) but no rows")
+        raise DataError(f"{path}: {_NO_ROWS}")
 
 
 def _columns(
@@ -211,44 +222,55 @@ def _delimiter(line: str) -> str:
     return "," if "," in line else max(";\t|", key=line.count) if any(c in line for c in ";\t|") else ","
 
 
-def _lines(path: Path) -> int:
-    count, last = 0, b"\n"
-    with _bytes(path) as stream:
-        while block := stream.read(_BLOCK):
-            count += block.count(b"\n")
-            last = block[-1:]
-    return count + (last != b"\n")
+def _census(path: Path) -> tuple[int, int]:
+    """Lines and double quotes of a file."""
+    lines, quotes, last = 0, 0, b"\n"
+    try:
+        with _bytes(path) as stream:
+            while block := stream.read(_BLOCK):
+                lines += block.count(b"\n")
+                quotes += block.count(b'"')
+                last = block[-1:]
+    except (OSError, EOFError) as error:
+        raise DataError(f"{path}: cannot be read beyond line {lines}: {error}") from None
+    return lines + (last != b"\n"), quotes
+
+
+def _check_quotes(path: Path, header: Header) -> None:
+    """Refuses a quote that swallows lines up to the next quote or the end, which the fast parser lets pass."""
+    line = 1
+    with _text(path) as stream:
+        reader = csv.reader(stream, delimiter=header.delimiter, strict=True)
+        try:
+            for _ in reader:
+                line = reader.line_num + 1
+        except csv.Error as fault:
+            word = "a quote opened here is never closed" if "unexpected end" in str(fault) else str(fault)
+            raise DataError(f"{path}: line {line}: {word}; quote whole fields, double a quote inside") from None
 
 
 def _diagnosis(path: Path, header: Header, error: Exception) -> DataError:
     """Finds what the fast parser tripped over, by reading the file again slowly."""
-    try:
-        number = 0
-        with _bytes(path) as stream:
-            for number, line in enumerate(stream, start=1):
-                try:
-                    line.decode("utf-8")
-                except UnicodeDecodeError as fault:
-                    shown = line.decode("latin-1").strip()[:60]
-                    return DataError(
-                        f"{path}: line {number}: byte 0x{line[fault.start]:02x} is not UTF-8 (as Latin-1: {shown!r}); "
-                        "convert the file, e.g. iconv -f latin-1 -t utf-8"
-                    )
-    except (OSError, EOFError) as fault:
-        return DataError(f"{path}: cannot be read beyond line {number}: {fault}")
+    with _bytes(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as fault:
+                shown = line.decode("latin-1").strip()[:60]
+                return DataError(
+                    f"{path}: line {number}: byte 0x{line[fault.start]:02x} is not UTF-8 (as Latin-1: {shown!r}); "
+                    "convert the file, e.g. iconv -f latin-1 -t utf-8"
+                )
+    _check_quotes(path, header)
     width, start, rows, ragged = len(header.names), 1, 0, []
     with _text(path) as stream:
-        reader = csv.reader(stream, delimiter=header.delimiter, strict=True)
-        try:
-            for record in reader:
-                if record:
-                    rows += 1
-                    if len(record) != width:
-                        ragged.append((start, len(record)))
-                start = reader.line_num + 1
-        except csv.Error as fault:
-            word = "a quote opened here is never closed" if "unexpected end" in str(fault) else str(fault)
-            return DataError(f"{path}: line {start}: {word}")
+        reader = csv.reader(stream, delimiter=header.delimiter)
+        for record in reader:
+            if record:
+                rows += 1
+                if len(record) != width:
+                    ragged.append((start, len(record)))
+            start = reader.line_num + 1
     if not ragged:
         return DataError(f"{path}: cannot be read as delimited text: {str(error).splitlines()[0]}")
     line, fields = ragged[0]

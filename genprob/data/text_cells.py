@@ -19,6 +19,7 @@ NA = (
 )  # fmt: skip
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?Z?)?$"
+_COMMA = r"^[+-]?[0-9]+(,[0-9]+|[.][0-9]+)*$"
 _FEW = 10  # misfits among numbers (or dates) that are taken for slips of the pen rather than for labels
 
 
@@ -59,6 +60,12 @@ def typed(text: pa.ChunkedArray, name: str, origin: Origin, levels: Collection[s
         if levels is None and misfits(known, count, values):
             where = pc.invert(fits).fill_null(False).to_numpy()
             raise DataError(misfit_message(name, where, _objects(cells), origin, word))
+    if levels is None and (pc.sum(pc.match_substring_regex(distinct, _COMMA)).as_py() or 0) == len(distinct):
+        where = pc.match_substring_regex(cells, r",").fill_null(False).to_numpy()
+        raise DataError(
+            f"{origin.source}: variable {name!r} holds numbers written with commas: "
+            f"{origin.cells(where, _objects(cells))}; write decimal points, and no thousands separators"
+        )
     return _objects(cells)
 
 
