@@ -232,7 +232,7 @@ def _census(path: Path) -> tuple[int, int]:
                 quotes += block.count(b'"')
                 last = block[-1:]
     except (OSError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read beyond line {lines}: {error}") from None
+        raise DataError(f"{path}: cannot be read to its end: {error}") from None
     return lines + (last != b"\n"), quotes
 
 
@@ -275,7 +275,7 @@ def _diagnosis(path: Path, header: Header, error: Exception) -> DataError:
         return DataError(f"{path}: cannot be read as delimited text: {str(error).splitlines()[0]}")
     line, fields = ragged[0]
     more = f" (and {len(ragged) - 1} more such lines)" if len(ragged) > 1 else ""
-    hint = "quote fields that hold the separator"
+    hint = "quote fields that hold the separator" if fields > width else "leave fields blank where nothing is known"
     if len(ragged) == rows - 1 and {fields for _, fields in ragged} == {width + 1}:
         hint = (
             "every row has one more field than the header names: name the first column too, e.g. with a leading comma"

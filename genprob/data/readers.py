@@ -32,9 +32,9 @@ _ROW = "row"
 def read(source: Any, sample_dim: str | None = None, schema: Any = None, *, allow_missing: bool = False) -> xr.Dataset:
     """Reads data from a path, a named data set, a data frame, an xarray object or a mapping of arrays.
 
-    Strings stay labels (object `str`, None or NaN where missing), numbers, booleans and dates get their type. Missing are
-    NaN, None, NaT, masked cells (`_FillValue`) and blanks; in text files also `?`, NA, N/A, n/a, NaN, nan, -NaN, -nan,
-    NULL, null, None, <NA>, #N/A, #N/A N/A, #NA, 1.#IND, -1.#IND, 1.#QNAN, -1.#QNAN, unless a stated level is so spelt.
+    Strings stay labels (object `str`), numbers, booleans and dates get their type. Missing are NaN, None, NaT, masked
+    cells (`_FillValue`) and blanks; in text files also `?`, NA, N/A, n/a, NaN, nan, -NaN, -nan, NULL, null, None, <NA>,
+    #N/A, #N/A N/A, #NA, 1.#IND, -1.#IND, 1.#QNAN, -1.#QNAN, unless a stated level is so spelt.
     A first column without a name is dropped (attribute `note`); blank lines are skipped; csv fields may also be
     separated by semicolons, tabs or bars. The order of levels that a source knows is kept as attribute `levels`.
 

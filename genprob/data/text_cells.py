@@ -19,7 +19,7 @@ NA = (
 )  # fmt: skip
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?Z?)?$"
-_COMMA = r"^[+-]?[0-9]+(,[0-9]+|[.][0-9]+)*$"
+_COMMA = r"^[+-]?[0-9]+(,[0-9]+)+([.][0-9]+)?$"  # decimal commas, thousands separators
 _FEW = 10  # misfits among numbers (or dates) that are taken for slips of the pen rather than for labels
 
 
@@ -60,12 +60,8 @@ def typed(text: pa.ChunkedArray, name: str, origin: Origin, levels: Collection[s
         if levels is None and misfits(known, count, values):
             where = pc.invert(fits).fill_null(False).to_numpy()
             raise DataError(misfit_message(name, where, _objects(cells), origin, word))
-    if levels is None and (pc.sum(pc.match_substring_regex(distinct, _COMMA)).as_py() or 0) == len(distinct):
-        where = pc.match_substring_regex(cells, r",").fill_null(False).to_numpy()
-        raise DataError(
-            f"{origin.source}: variable {name!r} holds numbers written with commas: "
-            f"{origin.cells(where, _objects(cells))}; write decimal points, and no thousands separators"
-        )
+    if levels is None:
+        _refuse_commas(cells, distinct, name, origin)
     return _objects(cells)
 
 
@@ -86,6 +82,17 @@ def misfit_message(name: str, where: np.ndarray, values: np.ndarray, origin: Ori
         f"{origin.source}: variable {name!r} holds {word}, except {origin.cells(where, values)}; correct these cells, "
         f"leave them blank if unknown, or say that it is categorical (schema={{{name!r}: 'categorical'}})"
     )
+
+
+def _refuse_commas(cells: pa.ChunkedArray, distinct: pa.Array, name: str, origin: Origin) -> None:
+    commas = pc.match_substring_regex(distinct, _COMMA)
+    if pc.any(commas).as_py() and pc.all(pc.or_(commas, pc.match_substring_regex(distinct, _NUMBER))).as_py():
+        where = pc.match_substring_regex(cells, _COMMA).fill_null(False).to_numpy()
+        raise DataError(
+            f"{origin.source}: variable {name!r} holds numbers with commas: {origin.cells(where, _objects(cells))}; "
+            "write decimal points and no thousands separators, or say that it is categorical "
+            f"(schema={{{name!r}: 'categorical'}})"
+        )
 
 
 def _cast(cells: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | None:
