@@ -32,15 +32,20 @@ def save(path: str | Path, tree: dict[Any, Any]) -> Path:
     Raises `UsageError` naming the place of any other leaf, `ResourceError` when the disk is full.
     """
     path = Path(path)
+    with atomic.replacing(path) as folder:
+        write(folder, path, tree)
+    return path
+
+
+def write(folder: Path, path: Path, tree: dict[Any, Any]) -> None:
+    """Makes `folder` and writes the two files there; `path` is where it will be, for messages. Raises as `save`."""
     tensors: dict[str, torch.Tensor] = {}
     structure = _flatten(tree, "", tensors, {})
-    size = sum(t.numel() * t.element_size() for t in tensors.values())
-    with atomic.replacing(path, size) as folder:
-        folder.mkdir()
-        safetensors.torch.save_file(tensors, folder / TENSORS)
-        document = {"format": _FORMAT, "tensors": sealed.fingerprint(folder / TENSORS), "tree": structure}
-        (folder / STRUCTURE).write_text(sealed.dumps(document))
-    return path
+    atomic.require_space(path, sum(t.numel() * t.element_size() for t in tensors.values()))
+    folder.mkdir()
+    safetensors.torch.save_file(tensors, folder / TENSORS)
+    document = {"format": _FORMAT, "tensors": sealed.fingerprint(folder / TENSORS), "tree": structure}
+    (folder / STRUCTURE).write_text(sealed.dumps(document))
 
 
 def load(path: str | Path) -> dict[Any, Any]:

@@ -23,13 +23,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from genprob import atomic, sealed
 from genprob.errors import CorruptFileError, RunBusyError, UsageError
 
 CONFIG, SCHEMA, LOCK, EVENTS, MANIFEST = "config.json", "schema.toml", "LOCK", "events.jsonl", "MANIFEST.json"
 CHECKPOINTS, RESULTS = "checkpoints", "results"
+_T = TypeVar("_T")
 _FORMAT = 1
 _KEPT = 2
 
@@ -130,8 +131,7 @@ class Run:
                 raise CorruptFileError(f"{run.path / MANIFEST}: missing; without it nothing in the run can be trusted")
             raise UsageError(f"{path}: is not a genprob run (no {MANIFEST}, no {CONFIG})")
         run._read_manifest()
-        for name in (CONFIG, SCHEMA):
-            run._check(name)
+        run._steady(lambda: [run._check(name) for name in (CONFIG, SCHEMA)])
         return run
 
     # -- writing: one process at a time
@@ -154,6 +154,8 @@ class Run:
         os.ftruncate(handle, 0)
         os.write(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode())
         self._lock = handle
+        for left in self.path.glob(".*.tmp"):  # by a writer that was killed
+            atomic.remove(left)
         return self
 
     def release(self) -> None:
@@ -180,22 +182,26 @@ class Run:
         from genprob.engine import checkpoint
 
         self._writer()
-        checkpoint.save(self.path / CHECKPOINTS / str(step), tree)
-        self._manifest["checkpoint"] = int(step)
+        step = int(step)
+        entries: dict[str, Any] = {}
+        path = self.path / CHECKPOINTS / str(step)
+        with atomic.replacing(path) as folder:
+            checkpoint.write(folder, path, tree)
+            for name in (checkpoint.STRUCTURE, checkpoint.TENSORS):
+                entries[f"{CHECKPOINTS}/{step}/{name}"] = sealed.fingerprint(folder / name)
+            self._vouch_for_both(entries)
+        kept = {*sorted({*self.steps(), step})[-_KEPT:], step}
+        self._manifest["checkpoint"] = step
         if best:
-            self._manifest["best"] = int(step)
-        kept = {*sorted({*self.steps(), int(step)})[-_KEPT:], int(step)}
+            self._manifest["best"] = step
         if self._manifest["best"] is not None:
             kept.add(self._manifest["best"])
-        files = {k: v for k, v in self._manifest["files"].items() if _step_of(k) is None or _step_of(k) in kept}
-        for name in (checkpoint.STRUCTURE, checkpoint.TENSORS):
-            key = f"{CHECKPOINTS}/{step}/{name}"
-            files[key] = sealed.fingerprint(self.path / key)
-        self._manifest["files"] = files
+        files = self._manifest["files"] | entries
+        self._manifest["files"] = {k: v for k, v in files.items() if _step_of(k) is None or _step_of(k) in kept}
         self._write_manifest()
-        for folder in (self.path / CHECKPOINTS).iterdir():
-            if folder.name not in map(str, kept):
-                atomic.remove(folder)
+        for other in (self.path / CHECKPOINTS).iterdir():
+            if other.name not in map(str, kept):
+                atomic.remove(other)
 
     def keep(self, name: str, content: bytes | str | Callable[[Path], object]) -> Path:
         """Writes a file that load reads (`fit.nc`, an audit) and enters it in the manifest."""
@@ -299,8 +305,7 @@ class Run:
     def verify(self) -> None:
         """`CorruptFileError` naming the first file that is not as it was written."""
         self._read_manifest()
-        for name in self._manifest["files"]:
-            self._check(name)
+        self._steady(lambda: [self._check(name) for name in self._manifest["files"]])
 
     def load(self, checkpoint: int | None = None) -> Checkpoint:
         """The checkpoint of that step, by default the run's answer.
@@ -309,16 +314,19 @@ class Run:
         refused, because an older checkpoint would be another answer; the text says which one could be named.
         Raises `CorruptFileError`, and `UsageError` for a step that is not there.
         """
+        return self._steady(lambda: self._load(checkpoint))
+
+    def _steady(self, look: Callable[[], _T]) -> _T:
+        """What `look` finds; if it finds damage and the run was meanwhile written on, it looks again."""
         for _ in range(5):
             before = self._manifest
             try:
-                return self._load(checkpoint)
+                return look()
             except CorruptFileError:
-                # Perhaps the fit went on and pruned what we looked for.
                 self._read_manifest()
                 if self._manifest == before:
                     raise
-        return self._load(checkpoint)
+        return look()
 
     def _load(self, wanted: int | None) -> Checkpoint:
         from genprob.engine import checkpoint
@@ -385,20 +393,27 @@ class Run:
             raise atomic.explain(error, self.path / EVENTS) from None
 
     def _replace(self, name: str, content: bytes | str | Callable[[Path], object]) -> None:
-        """Writes a file and its manifest entry; between the two renames the manifest vouches for both versions."""
-        path, files = self.path / name, self._manifest["files"]
+        """Writes a file and its manifest entry."""
+        path = self.path / name
         path.parent.mkdir(exist_ok=True)
         with atomic.replacing(path) as temporary:
             if callable(content):
                 content(temporary)
             else:
                 temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-            entry = sealed.fingerprint(temporary)
-            if path.exists():
-                files[name] = {**entry, "before": sealed.fingerprint(path)}
-                self._write_manifest()
-        files[name] = entry
+            entries = {name: sealed.fingerprint(temporary)}
+            self._vouch_for_both(entries)
+        self._manifest["files"] |= entries
         self._write_manifest()
+
+    def _vouch_for_both(self, entries: Mapping[str, Any]) -> None:
+        """Between two renames, of a file and of the manifest, both versions of the file are the run's own."""
+        files = self._manifest["files"]
+        known = {name: files[name] for name in entries if name in files and (self.path / name).exists()}
+        if known:
+            before = {name: {**entries[name], "before": sealed.fingerprint(self.path / name)} for name in known}
+            self._manifest["files"] = files | before
+            self._write_manifest()
 
     def _read_manifest(self) -> None:
         manifest = sealed.read(self.path / MANIFEST)

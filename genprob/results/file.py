@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,7 @@ def write(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
 
     path = Path(path)
     if isinstance(data, xr.Dataset):
-        layout, groups = "dataset", {"/": data}
+        layout, groups = "dataset", {"/": _without_slashes(data)}
     else:
         layout = "tree"
         groups = {node.path: node.to_dataset(inherit=False) for node in data.subtree}
@@ -80,9 +79,15 @@ def open(path: str | Path, lazy: bool | None = None) -> xr.DataTree | xr.Dataset
         # Whatever a damaged file makes the HDF5 library say.
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CorruptFileError(f"{path}: truncated or damaged ({reason})") from None
-    finally:
-        # What a failed read leaves behind holds the file open until it is collected.
-        gc.collect(0)
+
+
+def _without_slashes(dataset: xr.Dataset) -> xr.Dataset:
+    """In a file a slash parts groups: `km/h` becomes `km_h`, its name is kept as `long_name`."""
+    names = [str(name) for name in dataset.variables if "/" in str(name)]
+    dataset = dataset.rename({name: name.replace("/", "_") for name in names})
+    for name in names:
+        dataset[name.replace("/", "_")].attrs.setdefault("long_name", name)
+    return dataset
 
 
 def _open(path: Path, lazy: bool | None) -> xr.DataTree | xr.Dataset:
