@@ -37,9 +37,7 @@ def environment() -> Path:
     if not (folder / "ready").exists():
         venv.create(folder, with_pip=True, clear=True)
         pins = ENVIRONMENTS / "spflow.txt"
-        subprocess.run(
-            [python, "-m", "pip", "install", "--quiet", "--no-deps", "--requirement", str(pins)], check=True
-        )
+        subprocess.run([python, "-m", "pip", "install", "-qq", "--no-deps", "--requirement", str(pins)], check=True)
         (folder / "ready").touch()
     return python
 

@@ -26,8 +26,9 @@ def main(questions: str, answers: str) -> None:
     drawn, answer_seconds = [], []
     for mask in observed:
         start = time.perf_counter()
-        holed = np.repeat(np.where(mask, asked, np.nan), draws, axis=0)
-        table = sample_instances(network, holed, np.random.RandomState(seed))
+        table = np.repeat(np.where(mask, asked, np.nan), draws, axis=0)
+        holed = np.isnan(table).any(axis=1)  # a row without a hole is refused
+        table[holed] = sample_instances(network, table[holed], np.random.RandomState(seed))
         drawn.append(table.reshape(len(asked), draws, -1))
         answer_seconds.append(time.perf_counter() - start)
     np.savez(answers, drawn=np.stack(drawn), answer_seconds=answer_seconds, fit_seconds=fit_seconds)
