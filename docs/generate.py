@@ -1,0 +1,70 @@
+"""Writes the pages of docs/reference that are made from the code; `make docs` runs it, a test compares."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from genprob_cli import app
+
+REFERENCE = Path(__file__).with_name("reference")
+
+
+def cli() -> str:
+    """Every verb with its arguments, options and examples."""
+    parts = [
+        "# The command line",
+        "",
+        "Made by `make docs` from the code; do not edit.",
+        "",
+        "```",
+        app.overview(),
+        "```",
+        "",
+        app.SHARED.replace("--json", "`--json`"),
+    ]
+    for name, entries in app.verbs().items():
+        if entries[0].module.startswith("genprob_cli."):
+            parts += ["", *_verb(name, app.load(name))]
+    return "\n".join(parts) + "\n"
+
+
+def _verb(name: str, verb: Callable[..., Any]) -> list[str]:
+    parameters = [
+        (parameter, *_annotated(parameter)) for parameter in inspect.signature(verb, eval_str=True).parameters.values()
+    ]
+    lines = [f"## genprob {name}", "", inspect.getdoc(verb) or "", "", "| | takes | default | |", "|---|---|---|---|"]
+    for parameter, kind, info in parameters:
+        positional = type(info).__name__ == "ArgumentInfo"
+        word = (info.metavar or parameter.name.upper()) if positional else f"`{_option(info)}`"
+        takes = "" if positional or kind is bool else (info.metavar or "")
+        lines.append(f"| {_cell(word)} | {_cell(takes)} | {_default(parameter)} | {_cell(info.help)} |")
+    return [*lines, "", "```", *getattr(verb, "examples", ()), "```"]
+
+
+def _annotated(parameter: inspect.Parameter) -> tuple[Any, Any]:
+    """The type and the typer information of a parameter."""
+    assert get_origin(parameter.annotation) is Annotated, parameter
+    kind, info, *_ = get_args(parameter.annotation)
+    return kind, info
+
+
+def _option(info: Any) -> str:
+    """The name of an option; typer keeps the first one that it is told as if it were a default."""
+    return next(name for name in (info.default, *info.param_decls) if str(name).startswith("--"))
+
+
+def _default(parameter: inspect.Parameter) -> str:
+    if parameter.default is inspect.Parameter.empty:
+        return "required"
+    return "" if parameter.default is None or parameter.default is False else f"`{parameter.default}`"
+
+
+def _cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    (REFERENCE / "cli.md").write_text(cli(), encoding="utf-8")
