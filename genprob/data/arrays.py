@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zipfile
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from genprob.data.codec import label
 from genprob.errors import DataError
 
 
@@ -89,21 +89,31 @@ def from_mapping(arrays: Mapping[Any, Any], source: str, dim: str) -> xr.Dataset
 
 
 def decoded(ds: xr.Dataset) -> xr.Dataset:
-    """Masks (`_FillValue`) applied and CF flags turned to labels, with their order kept as attribute `levels`."""
+    """Masks (`_FillValue`) applied and CF flags turned to labels, with their order kept as attribute `levels`.
+
+    Meanings cannot hold blanks; an attribute `labels` with a JSON list, as genprob writes, has the exact labels.
+    """
     if any("_FillValue" in v.attrs or "missing_value" in v.attrs for v in ds.variables.values()):
         ds = xr.decode_cf(ds, decode_timedelta=False, decode_times=False)
     flagged: dict[Hashable, xr.DataArray] = {}
     for name, v in ds.data_vars.items():
         if "flag_values" in v.attrs and "flag_meanings" in v.attrs and v.dtype.kind in "iuf":
-            levels = str(v.attrs["flag_meanings"]).split()
+            levels = _flag_labels(v.attrs)
             flags = np.atleast_1d(v.attrs["flag_values"])
             if len(flags) == len(levels):
                 names = np.full(v.shape, None, dtype=object)
                 for flag, level in zip(flags, levels, strict=True):
-                    names[v.values == flag] = label(level)
-                attrs = {k: a for k, a in v.attrs.items() if k not in ("flag_values", "flag_meanings")}
+                    names[v.values == flag] = level
+                attrs = {k: a for k, a in v.attrs.items() if k not in ("flag_values", "flag_meanings", "labels")}
                 flagged[name] = xr.DataArray(names, dims=v.dims, attrs={**attrs, "levels": levels})
     return ds.assign(flagged)
+
+
+def _flag_labels(attrs: Mapping[Any, Any]) -> list[str]:
+    try:
+        return [str(level) for level in json.loads(attrs["labels"])]
+    except (KeyError, TypeError, ValueError):
+        return str(attrs["flag_meanings"]).split()
 
 
 def _has_dims(value: Any) -> bool:

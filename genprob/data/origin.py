@@ -56,8 +56,8 @@ def plain(value: object) -> str:
     >>> plain("a"), plain(np.float64(0.1)), plain(np.int64(3))
     ("'a'", '0.1', '3')
     """
-    if isinstance(value, (str, bytes)):
-        return repr(value)
+    if isinstance(value, str):
+        return repr(str(value))
     if isinstance(value, float):
         return f"{float(value):.15g}"
     return str(value)
