@@ -20,7 +20,7 @@ from genprob.data.schema import Schema, Variable
 from genprob.data.support import Binary, Categorical, Count, Interval
 from genprob.errors import DataError, UsageError
 
-_EXACT = 2.0**53  # integers beyond it are not float64 values
+_EXACT = 2**53  # integers beyond it are not float64 values
 _OFF_GRID = 1e-6  # of a cell's width: nearer values are the table's own, written with noise in the last digits
 _TRUTH = {"true": 1.0, "false": 0.0}
 
@@ -212,7 +212,7 @@ def _reals(variable: Variable, array: np.ndarray) -> tuple[np.ndarray, list[Faul
     if array.dtype.kind in "biuf":
         numbers = array.astype(np.float64)
         if array.dtype.kind in "iu" and array.dtype.itemsize == 8:
-            large = np.abs(numbers) > _EXACT
+            large = (array > _EXACT) | (array < -_EXACT)
             if large.any():
                 return numbers, [Fault(large, "beyond 2**53, where float64 is inexact; if it is an id, ignore it")]
         return numbers, []

@@ -38,8 +38,9 @@ def decimal_grid(values: np.ndarray) -> Cell | None:
     units = np.rint(exact * unit).astype(np.int64)
     if values.dtype == np.float32 and np.abs(units).max() >= 10**6:  # float32 itself rounds to about 7 digits
         return None
+    # Two values always share a step, their difference; each further one does by chance in 1 of `step` cases.
     step = int(np.gcd.reduce(units - units[0]))
-    if step == 0 or math.log(step) * (len(units) - 1) < math.log(_ODDS):
+    if step == 0 or math.log(step) * (len(units) - 2) < math.log(_ODDS):
         return Cell(1 / unit)
     return Cell(step / unit, int(units[0]) % step / unit)
 
