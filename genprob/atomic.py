@@ -22,6 +22,7 @@ from genprob.errors import GenprobError, ResourceError, UsageError
 _SHORTAGE = (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)
 # Libraries in C and Rust report the number in their message only.
 _SHORTAGE_TEXT = re.compile(r"(?:errno = |os error )(?:28|122|12)\b|no space left|disk quota", re.IGNORECASE)
+_MEMORY_TEXT = re.compile(r"can't allocate memory|not enough memory|unable to allocate", re.IGNORECASE)
 _NEARLY_FULL = 64 * 1024
 
 
@@ -131,12 +132,13 @@ def explain(error: Exception, path: Path, size: int | None = None) -> Exception:
     """The exception a user should see for a failed write of `path`: the error itself where it says enough."""
     number = getattr(error, "errno", None)
     free = free_space(path)
-    shortage = isinstance(error, MemoryError) or number in _SHORTAGE or bool(_SHORTAGE_TEXT.search(str(error)))
+    memory = isinstance(error, MemoryError) or number == errno.ENOMEM or bool(_MEMORY_TEXT.search(str(error)))
+    shortage = memory or number in _SHORTAGE or bool(_SHORTAGE_TEXT.search(str(error)))
     # HDF5 reports a full disk as an unrelated RuntimeError: the disk itself is asked.
     if not shortage and isinstance(error, (OSError, RuntimeError)) and number is None:
         shortage = free is not None and free < _NEARLY_FULL
     if shortage:
-        return _full(path, size, free, memory=isinstance(error, MemoryError) or number == errno.ENOMEM)
+        return _full(path, size, free, memory)
     if isinstance(error, OSError) and number is not None:
         return UsageError(f"{path}: cannot be written ({os.strerror(number)}); choose another place")
     return error

@@ -43,7 +43,7 @@ def write(folder: Path, path: Path, tree: dict[Any, Any]) -> None:
     structure = _flatten(tree, "", tensors, {})
     atomic.require_space(path, sum(t.numel() * t.element_size() for t in tensors.values()))
     folder.mkdir()
-    safetensors.torch.save_file(tensors, folder / TENSORS)
+    safetensors.torch.save_file({name: _dense(t) for name, t in tensors.items()}, folder / TENSORS)
     document = {"format": _FORMAT, "tensors": sealed.fingerprint(folder / TENSORS), "tree": structure}
     (folder / STRUCTURE).write_text(sealed.dumps(document))
 
@@ -113,10 +113,14 @@ def _store(tensor: torch.Tensor, place: str, tensors: dict[str, torch.Tensor], s
         return seen[plain.device, view]
     if plain.numel():
         seen[plain.device, view] = place
-    # Copied even where dense on the CPU: two tensors of the file may not share memory.
-    dense = plain.resolve_conj().resolve_neg()
-    tensors[place] = dense.to("cpu", copy=True, memory_format=torch.contiguous_format)
+    tensors[place] = plain
     return place
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    """Contiguous, on the CPU, and copied even if it was: two tensors of a file may not share memory."""
+    plain = tensor.resolve_conj().resolve_neg()
+    return plain.to("cpu", copy=True, memory_format=torch.contiguous_format)
 
 
 def _step(key: str | int) -> str:
