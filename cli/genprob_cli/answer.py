@@ -36,10 +36,9 @@ def write(answer: Answer, file: IO[str], as_json: bool) -> None:
     elif isinstance(answer.view, str):
         print(answer.view, file=file, flush=True)
     else:
-        from genprob_cli.render import console
+        from genprob_cli.render import show
 
-        console(file).print(answer.view)
-        file.flush()
+        show(answer.view, file)
 
 
 def write_error(kind: str, message: str, exit_code: int, file: IO[str]) -> None:

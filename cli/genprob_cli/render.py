@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from io import StringIO
 from typing import IO, Any
 
 from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+_PIPED = 240
 
-def console(file: IO[str]) -> Console:
-    """A console that wraps on a terminal only: what is piped keeps one line per row."""
-    return Console(file=file, width=None if file.isatty() else 240, highlight=False, emoji=False, markup=False)
+
+def show(view: Any, file: IO[str]) -> None:
+    """Prints text, or whatever rich renders: wrapped on a terminal, one line per row and no colour when piped."""
+    if file.isatty():
+        Console(file=file, highlight=False, emoji=False, markup=False).print(view)
+        return
+    page = StringIO()
+    Console(file=page, width=_PIPED, highlight=False, emoji=False, markup=False).print(view)
+    print(*(line.rstrip() for line in page.getvalue().splitlines()), sep="\n", file=file, flush=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> Table:

@@ -134,6 +134,6 @@ def _fill(joint: Any, data: Any, out: Path) -> dict[str, Any]:
 
 def _say(*parts: Any) -> None:
     """Prints as it goes; under `--json` standard output is elsewhere."""
-    from genprob_cli.render import console, stack
+    from genprob_cli.render import show, stack
 
-    console(sys.stdout).print(stack(*parts))
+    show(stack(*parts), sys.stdout)

@@ -45,13 +45,15 @@ def query(
     if rows is not None and (given or given_json):
         raise UsageError("--rows says what is known in its cells: leave --given and --given-json out")
     joint = genprob.load(run)
-    if rows is None:
-        evidence = read_given(joint.schema, given or (), given_json)
-        asked = {"targets": target or None, "given": evidence}
-    else:
-        table = genprob.read(rows, schema=joint.schema, allow_missing=True)
-        asked = {"rows": table} | ({"targets": target} if target else {})
-    tree = joint.query(**asked, draws=draws, seed=seed, strategy=strategy, out=out)
+    tree = joint.query(
+        target or None,
+        read_given(joint.schema, given or (), given_json) if rows is None else None,
+        rows=rows,
+        draws=draws,
+        seed=seed,
+        strategy=strategy,
+        out=out,
+    )
     said = document(tree) | {"out": str(out) if out else None}
     complaint = None
     if strict and not said.get("reliable"):

@@ -39,9 +39,8 @@ def score(
     if out is not None:
         check(out)
     joint = genprob.load(run)
-    rows = genprob.read(data, schema=joint.schema, allow_missing=True)
     given = next(csv.reader([cond], skipinitialspace=True)) if cond else []
-    scores = joint.conditional_log_prob(rows, given=given) if given else joint.log_prob(rows)
+    scores = joint.conditional_log_prob(data, given=given) if given else joint.log_prob(data)
     if out is not None:
         export(scores, out)
     values = scores["log_prob"].values
