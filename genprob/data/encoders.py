@@ -112,6 +112,52 @@ class Encoder(nn.Module):
             out[..., b] = inside.clamp(torch.nextafter(lo, hi), torch.nextafter(hi, lo))
         return out
 
+    def inside(self, x: Tensor) -> Tensor:
+        """Cell values on the edge of their support (a price of 0) moved to the middle of what the support keeps."""
+        if not (any(self.cells) and (self.positive or self.bounded)):
+            return x
+        out = x.clone()
+        for c in [*self.positive, *self.bounded]:
+            if self.cells[c] is not None:
+                lo, quarter = self.lower[c] if c in self.bounded else 0.0, self.delta[c] / 4
+                out[..., c] = torch.clamp(x[..., c], min=lo + quarter)
+                if c in self.bounded:
+                    out[..., c] = torch.clamp(out[..., c], max=float(self.upper[c] - quarter))
+        return out
+
+    def column(self, c: int) -> Encoder:
+        """The encoder of one real column by itself; it shares the statistics as they stand."""
+        part = Encoder.__new__(Encoder)
+        nn.Module.__init__(part)
+        part.columns, part.cells, part.power = [self.columns[c]], [self.cells[c]], self.power
+        part.positive = [0] if c in self.positive else []
+        part.bounded = [0] if c in self.bounded else []
+        for name, buffer in self.named_buffers():
+            part.register_buffer(name, buffer[c : c + 1])
+        return part
+
+    def encode_column(self, c: int, x: Tensor) -> Tensor:
+        """`encode` of one column, any shape."""
+        return self.column(c).encode(x[..., None])[..., 0]
+
+    def decode_column(self, c: int, z: Tensor) -> Tensor:
+        """`decode` of one column, any shape."""
+        return self.column(c).decode(z[..., None])[..., 0]
+
+    def snap_column(self, c: int, x: Tensor) -> Tensor:
+        """`snap` of one column, any shape."""
+        return self.column(c).snap(x[..., None])[..., 0]
+
+    def nearest_inside(self, c: int, x: Tensor, margin: Tensor | float = 0.0) -> Tensor:
+        """The value of the support nearest to `x`, `margin` a scale on which "just inside" is measured."""
+        gap = torch.as_tensor(margin, dtype=x.dtype) / 10
+        if c in self.positive:
+            return torch.maximum(x, gap.clamp(min=1e-12).expand_as(x))
+        if c in self.bounded:
+            gap = torch.minimum(gap, (self.upper[c] - self.lower[c]) / 100).clamp(min=1e-12).expand_as(x)
+            return torch.minimum(torch.maximum(x, self.lower[c] + gap), self.upper[c] - gap)
+        return x
+
     def log_jacobian(self, x: Tensor) -> Tensor:
         """log |dz / dx| of each column at data-unit values `x`."""
         out = (-torch.log(self.scale)).expand(x.shape).clone()

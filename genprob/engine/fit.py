@@ -31,27 +31,38 @@ def fit(phases: Sequence[Phase], state: State, batches: Batches | None = None) -
     The state's own random numbers are in place only while a step runs, and no pyro setting outlives a step, so the
     caller's random numbers and settings never change. `state` is up to date, and may be saved, at each yield.
     """
-    while state.phase < len(phases):
-        phase = phases[state.phase]
+    for phase in phases:
         names = [m.name for m in phase.moves]
         if len(set(names)) < len(names):
             raise PluginError(f"phase {phase.name!r} has two moves of one name: {', '.join(names)}")
-        fresh = sum(m.repeat for m in phase.moves if m.data == "fresh") or 1
-        while state.phase_step < phase.steps:
+    while not state.finished:
+        phase = phases[state.phase]
+        if state.phase_step < phase.steps:
             with state.rng.swapped_in(), pyro.settings.context(module_local_params=True):
-                metrics = _step(phase, state, batches, fresh)
+                metrics = _step(phase, state, batches)
             state.step += 1
             state.phase_step += 1
-            ended = phase.done is not None and phase.done(state, metrics)
+            # Settled before the yield, so that a checkpoint taken there knows that the phase is over.
+            over = (phase.done is not None and phase.done(state, metrics)) or state.phase_step >= phase.steps
+            if over:
+                _next_phase(state, len(phases), early=state.phase_step < phase.steps)
             yield metrics
-            if ended:
-                break
-        state.phase += 1
-        state.phase_step = 0
+        elif not _next_phase(state, len(phases), early=False):
+            return
 
 
-def _step(phase: Phase, state: State, batches: Batches | None, fresh: int) -> Metrics:
+def _next_phase(state: State, phases: int, *, early: bool) -> bool:
+    """Moves on to the next phase; after the last, which may be given more steps later, only an early end is final."""
+    if state.phase + 1 < phases:
+        state.phase, state.phase_step = state.phase + 1, 0
+        return True
+    state.finished = early
+    return False
+
+
+def _step(phase: Phase, state: State, batches: Batches | None) -> Metrics:
     metrics: Metrics = {}
+    fresh = sum(m.repeat for m in phase.moves if m.data == "fresh") or 1
     drawn = 0
     shared: Batch | None = None
     for move in phase.moves:

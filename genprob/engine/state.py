@@ -23,7 +23,8 @@ class State:
         phase: index of the current phase.
         step: engine steps done in all.
         phase_step: engine steps done in the current phase.
-        horizon: total number of steps planned (schedules are functions of step / horizon).
+        horizon: total number of steps planned.
+        finished: True once a condition, not the number of steps, has ended the inference for good.
     """
 
     blocks: Blocks
@@ -33,6 +34,7 @@ class State:
     step: int = 0
     phase_step: int = 0
     horizon: int = 1
+    finished: bool = False
 
     def tree(self) -> dict[str, Any]:
         """A nested dict of tensors and scalars: what a checkpoint holds."""
@@ -43,7 +45,7 @@ class State:
             "phase": self.phase,
             "step": self.step,
             "phase_step": self.phase_step,
-            "horizon": self.horizon,
+            "finished": self.finished,
         }
 
     def restore(self, tree: dict[str, Any]) -> None:
@@ -52,3 +54,4 @@ class State:
         self.memory = tree["memory"]
         self.rng.states.update(tree["rng"])
         self.phase, self.step, self.phase_step = tree["phase"], tree["step"], tree["phase_step"]
+        self.finished = tree["finished"]

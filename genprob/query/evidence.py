@@ -69,3 +69,32 @@ KINDS = (Equals, Within, OneOf, Soft, Masked)
 def as_evidence(value: Any) -> Evidence:
     """The value itself if it is evidence, else `Equals(value)`."""
     return value if isinstance(value, KINDS) else Equals(value)
+
+
+def wording(value: Any) -> str:
+    """Evidence as a reader would say it, in the words of the command line.
+
+    >>> wording(Within(0.5, None)), wording(OneOf("a", "b")), wording(Soft(3.0, sd=0.2)), wording(1.2)
+    ('0.5..', 'in a, b', '3.0 +- 0.2', '1.2')
+    """
+    match as_evidence(value):
+        case Within(lo, hi):
+            return f"{'' if lo is None else lo}..{'' if hi is None else hi}"
+        case OneOf() as chosen:
+            return f"in {', '.join(map(str, chosen.values))}"
+        case Soft(Mapping() as weights, _):
+            return "likelihood " + ", ".join(f"{k}: {v:g}" for k, v in weights.items())
+        case Soft(reading, sd):
+            return f"{reading} +- {sd}"
+        case Masked(_, mask):
+            known = sum(map(bool, _flat(mask)))
+            return f"{known} of {len(_flat(mask))} cells"
+        case Equals(plain):
+            size = getattr(plain, "size", 1)
+            return str(plain) if size == 1 else f"array of {size}"
+
+
+def _flat(mask: Any) -> list[Any]:
+    return list(mask.ravel()) if hasattr(mask, "ravel") else [x for row in mask for x in _flat(row)] if isinstance(
+        mask, (list, tuple)
+    ) else [mask]

@@ -1,0 +1,1 @@
+"""Inferences: each module holds one factory `(model, *, steps, ...) -> Program`."""

@@ -1,0 +1,56 @@
+"""Variational inference: gradient ascent on the evidence lower bound."""
+
+from __future__ import annotations
+
+from genprob.engine.blocks import Blocks
+from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.losses.elbo import elbo as bound
+from genprob.engine.phase import Phase
+from genprob.engine.program import Program
+from genprob.model import Model
+
+
+def elbo(
+    model: Model,
+    *,
+    steps: int = 2000,
+    lr: float = 1e-2,
+    batch_size: int = 512,
+    particles: int = 1,
+    clip: float | None = 100.0,
+    weight_decay: float = 0.0,
+    holdout: float = 0.1,
+    patience: int = 20,
+    evaluate_every: int = 100,
+) -> Program:
+    """Stochastic variational inference of a model/guide pair (Hoffman et al. 2013), by AdamW.
+
+    Arguments:
+        steps: gradient steps.
+        lr: peak learning rate; warmed up over the first twentieth, then half a cosine to zero.
+        batch_size: rows of a step.
+        particles: samples of the guide per row.
+        clip: largest gradient norm, None for no limit.
+        weight_decay: decay of matrices.
+        holdout: share of the rows kept to stop early by.
+        patience: evaluations without a better held-out score before it stops.
+        evaluate_every: steps between evaluations.
+    """
+    move = Descend(
+        "elbo",
+        frozenset({"model.*"}),
+        bound(model, particles=particles),
+        adam(lr, weight_decay),
+        warmup_cosine(),
+        clip=clip,
+        horizon=steps,
+    )
+    return Program(
+        (Phase((move,), steps, name="elbo"),),
+        Blocks({"model": model}),
+        "elbo.loss",
+        batch_size=batch_size,
+        holdout=holdout,
+        patience=patience,
+        evaluate_every=evaluate_every,
+    )

@@ -1,0 +1,1 @@
+"""Losses: what `Descend` lowers."""

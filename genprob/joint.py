@@ -1,0 +1,331 @@
+"""The joint: a fitted model, what `fit` and `load` return, what is queried."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+
+from genprob import plugins
+from genprob.data.batch import Batch
+from genprob.data.readers import read, read_chunks
+from genprob.data.schema import Schema
+from genprob.data.schema_file import from_toml
+from genprob.data.table import Table
+from genprob.engine import device as devices
+from genprob.engine.randomness import Randomness
+from genprob.engine.run import Run
+from genprob.errors import PluginError, UsageError
+from genprob.model import Model
+from genprob.query.batch import NOTHING, QueryBatch
+from genprob.query.capabilities import Conditions, Draws
+from genprob.query.diagnostics import log_mean_error
+from genprob.query.evidence import wording
+from genprob.query.planner import Explanation, Planner
+from genprob.results.answer import answer_tree
+from genprob.results.file import open as open_result
+from genprob.results.file import write
+from genprob.results.join import join
+from genprob.results.provenance import provenance
+from genprob.results.stream import AnswerStream
+
+_CHUNK_FLOATS = 24_000_000
+"""Numbers that the particles of one chunk of queries may take."""
+PRIOR_DRAWS = 1000
+
+
+class Joint:
+    """A learned joint distribution p(x1..xd).
+
+    Attributes:
+        schema: its variables.
+        model: the fitted model.
+        run: the run it was loaded from.
+        reference: rows of the training data, against which the support of evidence is judged.
+        rows: number of rows it was fitted to.
+        notes: what the fit decided or found odd, one line each.
+    """
+
+    def __init__(
+        self, schema: Schema, model: Model, *, run: Run | None, reference: Batch, rows: int, notes: Sequence[str] = ()
+    ) -> None:
+        self.schema, self.model, self.run = schema, model, run
+        self.reference, self.rows, self.notes = reference, rows, tuple(notes)
+
+    def __repr__(self) -> str:
+        where = f" from {self.run.path}" if self.run is not None else ""
+        return f"Joint({type(self.model).__name__} of {', '.join(self.schema.names)}{where})"
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str = "auto", checkpoint: int | None = None) -> Joint:
+        """The joint of a run; see `genprob.load`."""
+        run = Run.open(path)
+        schema = from_toml(run.schema, str(Path(path) / "schema.toml"))
+        config = run.config
+        spec = plugins.find("model", config["model"])
+        saved = run.load(checkpoint)
+        place = devices.choose(device)
+        model = plugins.resolve(spec.factory, enabled=True)(schema, **config["options"])
+        model.build(saved.tree["structure"])
+        model.to(place)
+        blocks = saved.tree["state"]["blocks"]
+        own = {k.removeprefix("model."): v for k, v in blocks.items() if k.startswith("model.")}
+        missing = sorted({*model.state_dict()} - {*own})
+        if missing:
+            raise PluginError(f"{path}: checkpoint lacks {missing[0]!r}; it was written by another version of the model")
+        model.load_state_dict(own)
+        model.eval()
+        tensors = saved.tree["reference"]
+        values, observed = tensors["values"].to(place), tensors["observed"].to(place)
+        reference = Batch(schema, values, observed, torch.arange(len(values), device=place), len(values))
+        notes = [*saved.tree["notes"], *([saved.note] if saved.note else [])]
+        return cls(schema, model, run=run, reference=reference, rows=config["rows"], notes=notes)
+
+    # --- drawing and scoring
+
+    def sample(self, draws: int, *, seed: int = 0) -> xr.Dataset:
+        """`draws` rows of the joint along dim `draw`, decoded to data units.
+
+        >>> import genprob
+        >>> genprob.fit({"x": [1.5, 2.25, 3.125]}, components=1).sample(5, seed=1).sizes["draw"]
+        5
+        """
+        if draws < 1:
+            raise UsageError(f"draws={draws}: ask for at least one")
+        schema = replace(self.schema, sample_dim="draw")
+        return Table(schema, self._draw(draws, seed)).to_dataset().assign_coords(draw=np.arange(draws))
+
+    def _draw(self, draws: int, seed: int) -> np.ndarray:
+        if not isinstance(self.model, Draws):
+            raise UsageError(f"{type(self.model).__name__} cannot be sampled")
+        with self._rng(seed).swapped_in(), torch.no_grad():
+            return np.concatenate([self.model.draw(min(50_000, draws - a)) for a in range(0, draws, 50_000)])
+
+    def log_prob(self, data: Any, *, seed: int = 0) -> xr.Dataset:
+        """log p of each row's known cells: `log_prob` and `standard_error` along the sample dimension, in nats.
+
+        Density in data units for true reals, probability for categories, counts and cells. The attribute `kind` is
+        `exact`, or `estimate` where rounding cells of correlated reals have to be integrated by simulation.
+        """
+        table = self._table(data)
+        return self._scored(table, np.ones(self.schema.width, dtype=bool), None, seed)
+
+    def conditional_log_prob(self, data: Any, given: Iterable[str], *, seed: int = 0) -> xr.Dataset:
+        """log p(rest | given) of each row, the same shape as `log_prob`; unknown cells are left out on both sides."""
+        table = self._table(data)
+        known = np.zeros(self.schema.width, dtype=bool)
+        for name in [given] if isinstance(given, str) else given:
+            known[self.schema.slices[self.schema[name].name]] = True
+        return self._scored(table, np.ones(self.schema.width, dtype=bool), known, seed)
+
+    def _scored(self, table: Table, whole: np.ndarray, given: np.ndarray | None, seed: int) -> xr.Dataset:
+        value, error, exact = self._log_evidence(table.values, whole, seed)
+        if given is not None and given.any():
+            below, below_error, below_exact = self._log_evidence(table.values, given, seed)
+            value, error, exact = value - below, np.hypot(error, below_error), exact and below_exact
+        dim = self.schema.sample_dim
+        measures = {v.name: v.measure.text() for v in self.schema if v.measure is not None}
+        return xr.Dataset(
+            {
+                "log_prob": (dim, value, {"units": "nats"}),
+                "standard_error": (dim, error, {"units": "nats"}),
+            },
+            coords=None if table.coord is None else {dim: (dim, table.coord)},
+            attrs={
+                "kind": "exact" if exact else "estimate",
+                "measure": "; ".join(f"{k}: {v}" for k, v in measures.items()),
+                "model": type(self.model).__name__,
+            },
+        )
+
+    def _log_evidence(self, values: np.ndarray, keep: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
+        """log p of the kept known cells of `[rows, width]`, its standard error, and whether all are exact."""
+        model = self.model
+        if not isinstance(model, Conditions):
+            raise UsageError(f"{type(model).__name__} has no log-probability; it can be sampled and queried")
+        out, error, exact = np.zeros(len(values)), np.zeros(len(values)), True
+        with self._rng(seed).swapped_in(), torch.no_grad():
+            for part in self._chunks(len(values), _SCORE_PARTICLES):
+                batch = QueryBatch.from_values(self.schema, np.where(keep, values[part], np.nan))
+                closed = np.array([not reason for reason in model.inexact(batch)])
+                exact = exact and bool(closed.all())
+                at = np.arange(len(values))[part]
+                if closed.any():
+                    out[at[closed]] = torch.logsumexp(model.condition(batch.take(closed)).log_weight, 1).cpu().numpy()
+                if not closed.all():
+                    weights = model.propose(batch.take(~closed), _SCORE_PARTICLES).log_weight.cpu().numpy()
+                    out[at[~closed]] = np.logaddexp.reduce(weights, axis=1)
+                    error[at[~closed]] = log_mean_error(weights)
+        return out, error, exact
+
+    # --- asking
+
+    def query(
+        self,
+        targets: Iterable[str] | str | None = None,
+        given: Mapping[str, Any] | None = None,
+        *,
+        rows: Any = None,
+        draws: int = 1000,
+        seed: int = 0,
+        strategy: str | None = None,
+        budget: int | None = None,
+        out: str | Path | None = None,
+    ) -> xr.DataTree:
+        """Asks p(targets | given), or a batch of such questions.
+
+        Arguments:
+            targets: variables asked; None asks everything not given.
+            given: variable -> value or evidence (`Within`, `OneOf`, `Soft`, `Masked`).
+            rows: a batch instead: a data set, frame or path whose holes are asked, or a list of `given` mappings.
+            draws: draws returned per query.
+            seed: the same call with the same seed gives the same answer.
+            strategy: the one strategy to use.
+            budget: proposals per query, for strategies that have a budget.
+            out: file to write the answer to; a batch is streamed to it in bounded memory.
+
+        Returns the answer as an `xr.DataTree`: `posterior` (draws), `marginals`, `sample_stats`, `query`, and the
+        status of the answer in the attributes. Raises `UsageError` for what cannot be asked.
+
+        >>> import genprob
+        >>> joint = genprob.fit({"x": [0.5, 1.25, 0.75, 1.5], "g": ["a", "b", "a", "b"]}, components=1)
+        >>> answer = joint.query(targets=["g"], given={"x": 0.9}, draws=10)
+        >>> answer.attrs["guarantee"], answer["posterior"]["g"].dims
+        ('exact', ('chain', 'draw'))
+        """
+        if draws < 1:
+            raise UsageError(f"draws={draws}: ask for at least one")
+        if budget is not None and budget < 2:
+            raise UsageError(f"budget={budget}: ask for at least two proposals")
+        names = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
+        if rows is not None:
+            if given is not None:
+                raise UsageError("give either rows= or given=, not both")
+            return self._query_rows(rows, names, draws, seed, strategy, budget, out)
+        asked = dict(given or {})
+        batch = QueryBatch.from_evidence(self.schema, [asked], names)
+        if not batch.asked.any():
+            raise UsageError("nothing is asked: every variable is given")
+        tree = self._answered(batch, draws, seed, strategy, budget, [asked], single=True)
+        if out is not None:
+            write(tree, out)
+        return tree
+
+    def explain(self, targets: Iterable[str] | str | None = None, given: Mapping[str, Any] | None = None) -> Explanation:
+        """Every strategy's offer or refusal to a query, and which would be chosen; nothing is drawn."""
+        names = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
+        return Planner(self).explain(QueryBatch.from_evidence(self.schema, [dict(given or {})], names))
+
+    def _query_rows(
+        self, rows: Any, targets: list[str] | None, draws: int, seed: int, strategy: str | None,
+        budget: int | None, out: str | Path | None,
+    ) -> xr.DataTree:  # fmt: skip
+        if isinstance(rows, Sequence) and not isinstance(rows, str):
+            mappings = [dict(row) for row in rows]
+            if not mappings:
+                raise UsageError("rows=[]: there is no query")
+            batch = QueryBatch.from_evidence(self.schema, mappings, targets)
+            tree = self._answered(batch, draws, seed, strategy, budget, mappings, single=False)
+            if out is not None:
+                write(tree, out)
+            return tree
+        if out is None:
+            batch = self._holes(self._table(rows, allow_missing=True).values, targets)
+            return self._answered(batch, draws, seed, strategy, budget, None, single=False)
+        with AnswerStream(out) as stream:
+            first = 0
+            asked = targets or self._asked_somewhere(rows)
+            for ds in self._row_chunks(rows):
+                batch = self._holes(self._table(ds, allow_missing=True).values, asked, explicit=targets is not None)
+                stream.append(self._answered(batch, draws, seed + first, strategy, budget, None, single=False, names=asked))
+                first += len(batch)
+        return open_result(out)
+
+    def _row_chunks(self, rows: Any) -> Iterator[xr.Dataset]:
+        return read_chunks(rows, _STREAM_ROWS, schema=self.schema, allow_missing=True)
+
+    def _asked_somewhere(self, rows: Any) -> list[str]:
+        """The variables of which some row leaves something unknown, found in a first pass."""
+        holes = np.zeros(self.schema.width, dtype=bool)
+        for ds in self._row_chunks(rows):
+            holes |= np.isnan(self._table(ds, allow_missing=True).values).any(0)
+        return [v.name for v in self.schema if holes[self.schema.slices[v.name]].any()]
+
+    def _holes(self, values: np.ndarray, targets: list[str] | None, *, explicit: bool = True) -> QueryBatch:
+        batch = QueryBatch.from_values(self.schema, values)
+        if not batch.asked.any() and explicit:
+            raise UsageError("rows= has no holes, so nothing is asked; leave the cells that are asked blank")
+        if targets is not None and explicit:
+            wanted = np.zeros(self.schema.width, dtype=bool)
+            for name in targets:
+                wanted[self.schema.slices[self.schema[name].name]] = True
+            batch = replace(batch, asked=batch.asked & wanted)
+        return batch
+
+    def _answered(
+        self, batch: QueryBatch, draws: int, seed: int, strategy: str | None, budget: int | None,
+        given: list[dict[str, Any]] | None, *, single: bool, names: list[str] | None = None,
+    ) -> xr.DataTree:  # fmt: skip
+        started = time.monotonic()
+        planner = Planner(self, strategy)
+        batch = replace(batch, names=tuple(names) if names is not None else batch.targets)
+        with self._rng(seed).swapped_in(), torch.no_grad():
+            answers = [
+                planner.answer(batch.take(part), draws, seed, budget, single=single)
+                for part in self._chunks(len(batch), budget or 1024)
+            ]
+        answer = join(answers)
+        if single:
+            answer = replace(answer, prior=self._draw(PRIOR_DRAWS, seed)[None])
+        run = str(self.run.path) if self.run is not None else ""
+        texts = None if given is None else [
+            {name: wording(value) for name, value in row.items()} for row in given
+        ]  # fmt: skip
+        return answer_tree(
+            replace(
+                answer,
+                seconds=time.monotonic() - started,
+                given=texts,
+                provenance=provenance(seed=seed, run=run),
+            )
+        )
+
+    # --- inside
+
+    def _chunks(self, queries: int, particles: int) -> Iterator[slice]:
+        width = max(4, self.schema.width)
+        step = max(1, min(8192, _CHUNK_FLOATS // (particles * width)))
+        for first in range(0, queries, step):
+            yield slice(first, min(queries, first + step))
+
+    def _rng(self, seed: int) -> Randomness:
+        if int(seed) != seed or seed < 0:
+            raise UsageError(f"seed={seed!r}: must be a whole number, 0 or more")
+        return Randomness(int(seed), self.reference.values.device)
+
+    def _table(self, data: Any, *, allow_missing: bool = True) -> Table:
+        return Table.from_dataset(self.schema, read(data, schema=self.schema, allow_missing=allow_missing), allow_missing=allow_missing)
+
+
+_SCORE_PARTICLES = 256
+_STREAM_ROWS = 8192
+
+
+def load(path: str | Path, *, device: str = "auto", checkpoint: int | None = None) -> Joint:
+    """The joint that a run holds.
+
+    Arguments:
+        path: the run folder.
+        device: where the model is put.
+        checkpoint: a kept step instead of the run's answer.
+
+    Raises `UsageError` where there is no run, `CorruptFileError` where a file of it was altered, `PluginError` where
+    its model's plugin is not installed.
+    """
+    return Joint.load(path, device=device, checkpoint=checkpoint)

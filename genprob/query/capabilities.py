@@ -1,0 +1,69 @@
+"""What a strategy asks of a model: small protocols, tested by `isinstance`, never by class name."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from torch import Tensor
+
+from genprob.data.batch import Batch
+from genprob.query.batch import QueryBatch
+from genprob.results.record import Marginal
+
+
+class Cloud(Protocol):
+    """Weighted conditionals, J to a query, each simple enough to be drawn from and averaged exactly.
+
+    Attributes:
+        log_weight: `[queries, J]`; their log-sum-exp is the log-evidence (a log density in data units for points,
+            a log probability for sets) or an unbiased estimate of the evidence.
+    """
+
+    log_weight: Tensor
+
+    def draw(self, index: Tensor) -> np.ndarray:
+        """One row from each conditional named by `index [queries, draws]`: `[queries, draws, width]`, data units."""
+        ...
+
+    def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
+        """Each target's marginal, averaged over the weighted conditionals."""
+        ...
+
+
+@runtime_checkable
+class Conditions(Protocol):
+    """A model with exact conditionals for some evidence and properly weighted proposals for the rest."""
+
+    def inexact(self, queries: QueryBatch) -> list[str]:
+        """Why each query has no closed form; empty where it has."""
+        ...
+
+    def condition(self, queries: QueryBatch) -> Cloud:
+        """The exact conditionals of queries that have a closed form."""
+        ...
+
+    def propose(self, queries: QueryBatch, particles: int) -> Cloud:
+        """Conditionals sampled near the evidence, weighted so that the evidence is estimated without bias.
+
+        Proposals cover the support of the conditional: at least a tenth of them ignore what is approximated.
+        """
+        ...
+
+
+@runtime_checkable
+class Draws(Protocol):
+    """A joint that can be sampled."""
+
+    def draw(self, draws: int) -> np.ndarray:
+        """Rows of the joint `[draws, width]` in data units, from torch's present random numbers."""
+        ...
+
+
+@runtime_checkable
+class ScoresRows(Protocol):
+    """A quick log-density of the known cells of rows, for the support of evidence."""
+
+    def score_rows(self, batch: Batch) -> Tensor:
+        """`[rows]`, in data units up to the width of cells."""
+        ...

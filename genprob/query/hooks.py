@@ -1,0 +1,31 @@
+"""The strategies that come with genprob; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genprob.hookspecs import hookimpl
+from genprob.spec import StrategySpec
+
+
+@hookimpl
+def genprob_strategies() -> Iterable[StrategySpec]:
+    yield StrategySpec(
+        name="closed-form",
+        factory="genprob.query.strategies.closed_form:ClosedForm",
+        summary="exact conditionals of models that have them",
+        rank=10,
+    )
+    yield StrategySpec(
+        name="importance",
+        factory="genprob.query.strategies.importance:Importance",
+        summary="self-normalised importance sampling from the model's proposals",
+        rank=20,
+        reference="Vehtari et al. 2024",
+    )
+    yield StrategySpec(
+        name="rejection",
+        factory="genprob.query.strategies.rejection:Rejection",
+        summary="draws that meet the evidence, within a budget",
+        rank=90,
+    )

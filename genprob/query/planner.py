@@ -1,0 +1,271 @@
+"""The planner: asks every strategy for offers, takes the best, and escalates when a computation fails."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genprob import plugins
+from genprob.errors import UnreliableError, UsageError
+from genprob.query import support
+from genprob.query.batch import POINT, QueryBatch
+from genprob.query.strategy import GUARANTEES, Answers, Offer, Refusal, Strategy
+from genprob.results.record import Answer, Marginal
+
+if TYPE_CHECKING:
+    from genprob.joint import Joint
+
+ESCALATION = 8
+"""Factor on the budget of a strategy whose computation failed, before the next one is tried."""
+_AGREE = 5.0
+
+
+@dataclass(frozen=True)
+class Word:
+    """What one strategy said to one query."""
+
+    strategy: str
+    said: Offer | Refusal
+    chosen: bool = False
+
+    @property
+    def offered(self) -> bool:
+        return isinstance(self.said, Offer)
+
+    def __getattr__(self, name: str):
+        if name in ("guarantee", "law", "limit", "cost", "reason"):
+            return getattr(self.said, name, "")
+        raise AttributeError(name)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Every offer and refusal to one query, best first.
+
+    Attributes:
+        offers: one `Word` a strategy: `strategy, offered, guarantee, law, limit, cost, reason, chosen`.
+    """
+
+    offers: tuple[Word, ...]
+
+    @property
+    def chosen(self) -> str | None:
+        """The strategy that would answer, None if all refuse."""
+        return next((w.strategy for w in self.offers if w.chosen), None)
+
+    def __str__(self) -> str:
+        lines = []
+        for word in self.offers:
+            mark = "*" if word.chosen else " "
+            if isinstance(word.said, Offer):
+                limit = f" in {word.said.limit}" if word.said.limit else ""
+                terms = f"offers {word.said.guarantee}{limit}, law {word.said.law}"
+            else:
+                terms = "refuses"
+            lines.append(f"{mark} {word.strategy:<12} {terms}: {word.said.reason}")
+        return "\n".join(lines)
+
+
+class Planner:
+    """The strategies that are installed, asked in order of what they promise.
+
+    Arguments:
+        joint: what is queried.
+        only: name of the one strategy to use, or None.
+    """
+
+    def __init__(self, joint: Joint, only: str | None = None) -> None:
+        self.joint = joint
+        specs = [plugins.find("strategy", only)] if only else [s for s, _ in plugins.specs("strategy")]
+        self.ranks = {s.name: getattr(s, "rank", 50) for s in specs}
+        self.strategies: dict[str, Strategy] = {s.name: plugins.resolve(s.factory)() for s in specs}
+        self.only = only
+
+    def words(self, queries: QueryBatch) -> list[list[Word]]:
+        """Each query's offers, best first (guarantee, then rank, then cost), then its refusals."""
+        said = {name: strategy.offer(self.joint, queries) for name, strategy in self.strategies.items()}
+
+        def order(word: Word) -> tuple[float, ...]:
+            if not isinstance(word.said, Offer):
+                return (9.0, self.ranks[word.strategy], 0.0)
+            return (GUARANTEES.index(word.said.guarantee), self.ranks[word.strategy], word.said.cost)
+
+        out = []
+        for q in range(len(queries)):
+            row = sorted((Word(name, replies[q]) for name, replies in said.items()), key=order)
+            if row and row[0].offered:
+                row[0] = Word(row[0].strategy, row[0].said, True)
+            out.append(row)
+        return out
+
+    def explain(self, queries: QueryBatch) -> Explanation:
+        """What every strategy says to the first query."""
+        return Explanation(tuple(self.words(queries)[0]))
+
+    def answer(self, queries: QueryBatch, draws: int, seed: int, budget: int | None, *, single: bool) -> Answer:
+        """Answers all queries: each by its best offer, again with a larger budget and then by the next on failure."""
+        words = self.words(queries)
+        final = _Gathered.blank(queries, draws)
+        attempts: list[list[tuple[str, int | None]]] = []
+        for q, row in enumerate(words):
+            offers = [w for w in row if w.offered]
+            if not offers:
+                reasons = "; ".join(f"{w.strategy}: {w.said.reason}" for w in row)
+                which = "" if single else f"query {q}: "
+                raise UsageError(f"{which}no strategy can answer ({reasons})")
+            attempts.append([])
+            for w in offers:
+                attempts[q].append((w.strategy, budget))
+                if w.said.guarantee != "exact" and w.strategy != "rejection":  # pyright: ignore
+                    attempts[q].append((w.strategy, (budget or 1024) * ESCALATION))
+        pending = list(range(len(queries)))
+        turn = 0
+        while pending:
+            groups: dict[tuple[str, int | None], list[int]] = {}
+            for q in pending:
+                groups.setdefault(attempts[q][turn], []).append(q)
+            failed: list[int] = []
+            for (name, allowed), members in groups.items():
+                index = np.array(members)
+                answers = self.strategies[name].answer(self.joint, queries.take(index), draws, allowed)
+                offers = [next(w.said for w in words[q] if w.strategy == name) for q in members]
+                final.take(index, name, offers, answers)
+                failed += [q for q, why in zip(members, answers.failures, strict=True) if why]
+            turn += 1
+            pending = [q for q in sorted(failed) if turn < len(attempts[q]) and not final.impossible(q)]
+        return self._finish(queries, final, seed, single)
+
+    def _finish(self, queries: QueryBatch, final: _Gathered, seed: int, single: bool) -> Answer:
+        for q in range(len(queries)):
+            which = "" if single else f"query {q}: "
+            if final.impossible(q):
+                raise UsageError(f"{which}the evidence has probability zero under the joint; relax or drop some of it")
+            if np.isnan(final.values[q][:, :, queries.asked[q]]).any():
+                raise UnreliableError(f"{which}no strategy reached the evidence within its budget ({final.failures[q]})")
+        status, why = support.judge(self.joint, queries, final.log_evidence)
+        computation = ["fail" if f else "ok" for f in final.failures]
+        reasons = [
+            "; ".join(r for r in (f"computation: {f}" if f else "", s, "calibration: not audited") if r)
+            for f, s in zip(final.failures, why, strict=True)
+        ]
+        reliable = np.array([c == "ok" and s == "ok" for c, s in zip(computation, status, strict=True)], dtype=np.int64)
+        points = queries.kind == POINT
+        values = final.values
+        given = np.broadcast_to(points[:, None, None], values.shape)
+        values[given] = np.broadcast_to(queries.a[:, None, None], values.shape)[given]
+        return Answer(
+            schema=queries.schema,
+            targets=queries.targets,
+            values=values,
+            marginals={n: _with_given(queries, n, m) for n, m in final.marginals.items()},
+            log_evidence=final.log_evidence,
+            log_evidence_se=final.log_evidence_se,
+            ess=final.ess,
+            khat=final.khat,
+            rhat=final.rhat,
+            tries=final.tries,
+            reliable=reliable,
+            strategy=final.strategy,
+            guarantee=final.guarantee,
+            law=final.law,
+            limit=final.limit,
+            computation=computation,
+            support=status,
+            calibration=["unknown"] * len(queries),
+            reasons=reasons,
+            seed=seed,
+            observed=np.where(points, queries.a, np.nan) if points.any() else None,
+            single=single,
+        )
+
+
+def _with_given(queries: QueryBatch, name: str, marginal: Marginal) -> Marginal:
+    """The marginal with what some queries know for certain put in."""
+    variable = queries.schema[name]
+    columns = queries.schema.slices[name]
+    known = (queries.kind[:, columns] == POINT).reshape(-1, *variable.shape)
+    if not known.any():
+        return marginal
+    value = queries.a[:, columns].reshape(-1, *variable.shape)
+    numeric = variable.support.kind != "categorical"
+    put = {
+        "mean": np.where(known, value if numeric else np.nan, marginal.mean),
+        "sd": np.where(known, 0.0 if numeric else np.nan, marginal.sd),
+        "mcse": np.where(known, 0.0 if numeric else np.nan, marginal.mcse),
+        "quantiles": np.where(known[:, None], value[:, None] if numeric else np.nan, marginal.quantiles),
+    }
+    if marginal.pmf is not None:
+        certain = value[..., None] == np.arange(marginal.pmf.shape[-1])
+        put["pmf"] = np.where(known[..., None], certain, marginal.pmf)
+        if marginal.pmf_mcse is not None:
+            put["pmf_mcse"] = np.where(known[..., None], 0.0, marginal.pmf_mcse)
+    return replace(marginal, **put)
+
+
+@dataclass(eq=False)
+class _Gathered:
+    """The answers so far, query by query, whichever strategy they came from."""
+
+    queries: QueryBatch
+    values: np.ndarray
+    marginals: dict[str, Marginal]
+    log_evidence: np.ndarray
+    log_evidence_se: np.ndarray
+    ess: np.ndarray
+    khat: np.ndarray
+    rhat: np.ndarray
+    tries: np.ndarray
+    strategy: list[str]
+    guarantee: list[str]
+    law: list[str]
+    limit: list[str]
+    failures: list[str]
+
+    @classmethod
+    def blank(cls, queries: QueryBatch, draws: int) -> _Gathered:
+        n = len(queries)
+        numbers = [np.full(n, np.nan) for _ in range(5)]
+        texts = [[""] * n for _ in range(5)]
+        values = np.full((n, 1, draws, queries.schema.width), np.nan)
+        return cls(queries, values, {}, *numbers, np.zeros(n, dtype=np.int64), *texts)
+
+    def impossible(self, q: int) -> bool:
+        """True where an exact computation found that the evidence has probability zero."""
+        return bool(self.guarantee[q] == "exact" and self.log_evidence[q] == -np.inf)
+
+    def take(self, index: np.ndarray, name: str, offers: Sequence[Offer | Refusal], answers: Answers) -> None:
+        """Takes over answers; an earlier failed try that claimed another evidence is kept as a reason."""
+        if answers.values.shape[1] != self.values.shape[1]:
+            raise UsageError(f"strategy {name!r} answers with {answers.values.shape[1]} chains, others with 1")
+        self.values[index] = answers.values
+        for field in ("log_evidence", "log_evidence_se", "ess", "khat", "rhat"):
+            getattr(self, field)[index] = getattr(answers, field)
+        self.tries[index] += 1
+        for position, (q, offer) in enumerate(zip(index.tolist(), offers, strict=True)):
+            assert isinstance(offer, Offer)
+            self.strategy[q], self.guarantee[q], self.law[q], self.limit[q] = (
+                name, offer.guarantee, offer.law, offer.limit,
+            )  # fmt: skip
+            self.failures[q] = answers.failures[position]
+        for target, marginal in answers.marginals.items():
+            self.marginals[target] = _merge(self.marginals.get(target), marginal, index, len(self.queries))
+
+
+def _merge(whole: Marginal | None, part: Marginal, index: np.ndarray, queries: int) -> Marginal:
+    """The marginal of all queries with those at `index` replaced."""
+    if len(index) == queries:
+        return part
+    arrays = {}
+    for name in ("mean", "sd", "mcse", "quantiles", "pmf", "pmf_mcse"):
+        new = getattr(part, name)
+        if new is None:
+            arrays[name] = None
+            continue
+        old = getattr(whole, name) if whole is not None else np.full((queries, *new.shape[1:]), np.nan)
+        old = old.copy()
+        old[index] = new
+        arrays[name] = old
+    return Marginal(**arrays, rao_blackwell=part.rao_blackwell and (whole is None or whole.rao_blackwell))

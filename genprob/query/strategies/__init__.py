@@ -1,0 +1,1 @@
+"""Strategies: each module is one way to answer queries."""

@@ -1,0 +1,137 @@
+"""Rejection: draw, keep what meets the evidence, stop at a budget and say so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, POINT, RANGE, SET, QueryBatch
+from genprob.query.capabilities import Conditions, Draws
+from genprob.query.empirical import marginals
+from genprob.query.strategy import Answers, Offer, Refusal
+
+if TYPE_CHECKING:
+    from genprob.joint import Joint
+
+PROPOSALS = 100_000
+_BLOCK = 4096
+_KEPT = 1000
+"""Draws kept for marginals, however few are returned."""
+
+
+class Rejection:
+    """Rejection sampling: accepted draws are independent draws of the conditional.
+
+    Evidence on which the model conditions in closed form (points on true reals, everything on categories and counts)
+    is put in beforehand; intervals, cells, sets and noisy readings are met by acceptance.
+    """
+
+    name = "rejection"
+
+    def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
+        if isinstance(joint.model, Conditions):
+            return [Offer("consistent", "joint", "draws", float(PROPOSALS), "draws that miss the evidence are rejected")
+                    for _ in range(len(queries))]  # fmt: skip
+        if not isinstance(joint.model, Draws):
+            return [Refusal("the model cannot be sampled")] * len(queries)
+        out: list[Offer | Refusal] = []
+        sharp = np.array([not v.discrete and v.cell is None for v in queries.schema.columns])
+        for q in range(len(queries)):
+            points = np.flatnonzero((queries.kind[q] == POINT) & sharp)
+            if len(points):
+                name = queries.schema.columns[points[0]].name
+                out.append(Refusal(f"{name!r} is given to a point, which no draw ever meets"))
+            else:
+                out.append(Offer("consistent", "joint", "draws", float(PROPOSALS), "draws that miss are rejected"))
+        return out
+
+    def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
+        parts = [self._one(joint, queries.take(slice(q, q + 1)), draws, budget) for q in range(len(queries))]
+        kept = [p[0] for p in parts]
+        width = max(1, max(len(k) for k in kept))
+        padded = np.full((len(parts), width, queries.schema.width), np.nan)
+        for q, rows in enumerate(kept):
+            if len(rows):
+                padded[q] = rows[np.arange(width) % len(rows)]
+        accepted = np.array([len(k) for k in kept], dtype=float)
+        total = np.array([p[1] for p in parts], dtype=float)
+        ceiling = np.array([p[2] for p in parts])
+        needed = min(draws, _KEPT)
+        with np.errstate(divide="ignore"):
+            evidence = np.log(accepted / total) + ceiling
+            error = np.sqrt((1 - accepted / total) / np.maximum(accepted, 1e-12))
+        blank = np.full(len(parts), np.nan)
+        failures = [
+            "" if a >= max(needed, 100) or a >= draws
+            else f"{int(a)} of {int(t)} proposals met the evidence; {draws} draws were asked"
+            for a, t in zip(accepted, total, strict=True)
+        ]  # fmt: skip
+        values = padded[:, np.arange(draws) % width]
+        return Answers(
+            values=values[:, None],
+            marginals=marginals(queries.schema, padded, queries.targets),
+            log_evidence=evidence,
+            log_evidence_se=np.where(accepted > 0, error, np.inf),
+            ess=np.minimum(accepted, draws),
+            khat=blank,
+            rhat=blank,
+            failures=failures,
+        )
+
+    def _one(self, joint: Joint, query: QueryBatch, draws: int, budget: int | None) -> tuple[np.ndarray, int, float]:
+        """Accepted rows, number of proposals, and the log of what an acceptance probability of one stands for."""
+        most, wanted = budget or PROPOSALS, max(draws, _KEPT)
+        sharp = np.array([v.discrete or v.cell is None for v in query.schema.columns])
+        model = joint.model
+        log_scale = 0.0
+        rest = query
+        if isinstance(model, Conditions):
+            points = (query.kind == POINT) & sharp
+            discrete = np.array([v.discrete for v in query.schema.columns])
+            put_in = points | (discrete & (query.kind != NOTHING))
+            cloud = model.condition(query.only(put_in))
+            log_scale = float(torch.logsumexp(cloud.log_weight, 1))
+            share = torch.softmax(cloud.log_weight, 1)
+            rest = query.only(~put_in)
+        kept: list[np.ndarray] = []
+        proposals = found = 0
+        noisy = rest.kind[0] == NOISY
+        log_scale -= float(np.log(np.sqrt(2 * np.pi) * rest.b[0, noisy]).sum())
+        while found < wanted and proposals < most:
+            block = min(_BLOCK, most - proposals)
+            if isinstance(model, Conditions):
+                rows = cloud.draw(torch.multinomial(share, block, replacement=True))[0]
+            else:
+                assert isinstance(model, Draws)
+                rows = model.draw(block)
+            hit = _meets(rest, rows)
+            proposals += block
+            kept.append(rows[hit])
+            found += int(hit.sum())
+        return np.concatenate(kept), proposals, log_scale
+
+
+def _meets(query: QueryBatch, rows: np.ndarray) -> np.ndarray:
+    """Which `[n, width]` rows are accepted; noisy readings and likelihoods with their probability over the largest."""
+    log_accept = np.zeros(len(rows))
+    for j in np.flatnonzero(query.kind[0] != NOTHING):
+        x, kind, a, b = rows[:, j], query.kind[0, j], query.a[0, j], query.b[0, j]
+        variable = query.schema.columns[j]
+        if kind == POINT:
+            same = np.abs(x - a) < variable.cell.delta / 2 if variable.cell is not None else x == a
+            log_accept[~same] = -np.inf
+        elif kind == RANGE:
+            log_accept[(x < a) | (x > b)] = -np.inf
+        elif kind == NOISY:
+            log_accept -= 0.5 * ((x - a) / b) ** 2
+        elif kind in (SET, LIKELIHOOD) and j in query.likelihoods:
+            weight = query.likelihoods[j][0]
+            with np.errstate(divide="ignore"):
+                log_accept += np.log(weight / weight.max())[x.astype(int)]
+        else:
+            allowed = query.sets[j][0]
+            log_accept[~np.isclose(x[:, None], allowed[None], atol=1e-9).any(1)] = -np.inf
+    u = torch.rand(len(rows), dtype=torch.float64).numpy()
+    return np.log(u) < log_accept

@@ -1,0 +1,82 @@
+"""What every strategy is: it makes an offer per query, or a refusal, and answers what it offered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from genprob.query.batch import QueryBatch
+from genprob.results.record import Marginal
+
+if TYPE_CHECKING:
+    from genprob.joint import Joint
+
+GUARANTEES = ("exact", "consistent", "heuristic")
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A strategy's word on one query.
+
+    Attributes:
+        guarantee: `exact`, `consistent` (the error vanishes as `limit` grows) or `heuristic`.
+        law: what the guarantee is about: `joint`, ...
+        limit: what has to grow, empty where exact.
+        cost: rough work per query, in draws of the joint.
+        reason: why it can.
+    """
+
+    guarantee: str
+    law: str
+    limit: str
+    cost: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a strategy cannot answer a query."""
+
+    reason: str
+
+
+@dataclass(eq=False)
+class Answers:
+    """One strategy's answers to Q queries.
+
+    Attributes:
+        values: `[Q, chain, draw, width]` equally weighted draws in data units; NaN rows where there are none.
+        marginals: target -> its marginal.
+        log_evidence, log_evidence_se, ess, khat, rhat: `[Q]`, NaN where they do not apply.
+        failures: `[Q]` why the computation failed, empty where it did not.
+    """
+
+    values: np.ndarray
+    marginals: dict[str, Marginal]
+    log_evidence: np.ndarray
+    log_evidence_se: np.ndarray
+    ess: np.ndarray
+    khat: np.ndarray
+    rhat: np.ndarray
+    failures: list[str]
+
+
+class Strategy(Protocol):
+    """One way to answer queries; it looks at capabilities, never at class names."""
+
+    name: str
+
+    def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
+        """One offer or refusal a query; cheap, draws nothing."""
+        ...
+
+    def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
+        """Answers all queries, drawing from torch's present random numbers.
+
+        Arguments:
+            draws: draws returned per query; diagnostics rest on the budget, not on them.
+            budget: proposals per query, None for the strategy's own.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Mixtures: a latent cause, given which columns are jointly Gaussian, categorical or counts; everything in closed form."""

@@ -1,0 +1,259 @@
+"""Conditionals of a mixture: exact for points, readings and one interval; sequential proposals for several."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genprob.query.batch import QueryBatch
+from genprob_mixture import gaussian, truncated
+from genprob_mixture.evidence import Evidence, encode
+from genprob_mixture.gaussian import LOG_2PI
+from genprob_mixture.patterns import Patterns, group
+
+if TYPE_CHECKING:
+    from genprob_mixture.mixture import Mixture
+
+DEFENSIVE = 0.1
+"""Share of proposals that ignore every approximation."""
+_TINY = 1e-12
+
+
+@dataclass(eq=False)
+class Conditional:
+    """p(x | evidence) of Q queries, component by component, boxes still to be settled.
+
+    Attributes:
+        evidence: what is known.
+        mean: `[Q, K, d]` conditional means given points and linear readings.
+        log_weight: `[Q, K]` log p(k, points, readings, tables).
+        pattern: `[Q]` index into the P patterns below.
+        settled: real columns with boxes or bent readings, in the order in which they are settled.
+        gain: `[P, settled, K, d]` regression of all columns on a settled one, given those before it.
+        spread: `[P, settled, K]` its standard deviation given those before it.
+        covariance: `[P, K, d, d]` of what stays unknown; zero rows elsewhere.
+    """
+
+    mixture: Mixture
+    evidence: Evidence
+    mean: Tensor
+    log_weight: Tensor
+    pattern: Tensor
+    settled: list[int]
+    gain: Tensor
+    spread: Tensor
+    covariance: Tensor
+
+    def settle(self, k: Tensor, uniform: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Draws the boxed and bent columns of components `k [Q, S]` one after the other.
+
+        Each is drawn from its conditional given those before it, cut to its box (Geweke 1991; Hajivassiliou and
+        McFadden 1998; Genz 1992). Returns means `[Q, S, d]` given the drawn values, which stand at their columns, and
+        the log-weights `[Q, S]` that make the draws proper. `uniform [Q, S]` fixes the first column's quantile.
+        """
+        q = torch.arange(len(k), device=k.device)[:, None]
+        mean = self.mean[q, k]
+        log_weight = torch.zeros(k.shape, dtype=mean.dtype, device=k.device)
+        p = self.pattern[:, None]
+        for position, c in enumerate(self.settled):
+            boxed, bent = self.evidence.boxed[:, c], self.evidence.bent[:, c]
+            active = boxed | bent
+            centre, spread = mean[..., c], self.spread[p, position, k]
+            u = torch.rand_like(centre) if uniform is None or position else uniform
+            value, extra = centre, torch.zeros_like(centre)
+            if bool(boxed.any()):
+                value, extra = self._in_box(c, centre, spread, u)
+            if bool(bent.any()):
+                read, weight = self._near_reading(c, centre, spread)
+                value = torch.where(bent[:, None], read, value)
+                extra = torch.where(bent[:, None], weight, extra)
+            step = torch.where(active[:, None], value - centre, 0.0)
+            log_weight = log_weight + torch.where(active[:, None], extra, 0.0)
+            mean = torch.addcmul(mean, self.gain[p, position, k], step[..., None])
+            mean[..., c] = torch.where(active[:, None], value, mean[..., c])
+        return mean, log_weight
+
+    def _in_box(self, c: int, centre: Tensor, spread: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
+        lower, upper = self.evidence.lower[:, c], self.evidence.upper[:, c]
+        if lower.shape[-1] == 1:
+            a, b = (lower - centre) / spread, (upper - centre) / spread
+            mass = truncated.log_mass(a, b)
+        else:
+            a = (lower[:, None] - centre[..., None]) / spread[..., None]
+            b = (upper[:, None] - centre[..., None]) / spread[..., None]
+            masses = truncated.log_mass(a, b)
+            mass = torch.logsumexp(masses, -1)
+            share = torch.exp(masses - mass[..., None]).nan_to_num(0.0).cumsum(-1)
+            which = (u[..., None] > share).sum(-1).clamp(max=lower.shape[-1] - 1)
+            before = torch.cat([torch.zeros_like(share[..., :1]), share[..., :-1]], -1)
+            start = before.gather(-1, which[..., None])[..., 0]
+            width = share.gather(-1, which[..., None])[..., 0] - start
+            u = ((u - start) / width.clamp(min=1e-300)).clamp(0.0, 1.0)
+            a, b = a.gather(-1, which[..., None])[..., 0], b.gather(-1, which[..., None])[..., 0]
+        return centre + spread * truncated.draw(a, b, u), mass
+
+    def _near_reading(self, c: int, centre: Tensor, spread: Tensor) -> tuple[Tensor, Tensor]:
+        """Proposes from the conjugate posterior of a linearised reading, a tenth from the prior, and weighs."""
+        law, evidence = self.mixture.encoder, self.evidence
+        value, sd = evidence.value[:, c, None], evidence.sd[:, c, None]
+        at, slope = self._linearise(c, evidence.value[:, c], evidence.sd[:, c])
+        noise = (sd / slope[:, None]).square()
+        variance = 1 / (1 / spread.square() + 1 / noise)
+        peak = variance * (centre / spread.square() + at[:, None] / noise)
+        width = 1.2 * variance.sqrt()
+        ignore = torch.rand_like(centre) < DEFENSIVE
+        z = torch.randn_like(centre)
+        y = torch.where(ignore, centre + spread * z, peak + width * z)
+        prior = _log_normal(y, centre, spread)
+        proposal = torch.logaddexp(
+            math.log(1 - DEFENSIVE) + _log_normal(y, peak, width), math.log(DEFENSIVE) + prior
+        )
+        x = law.snap_column(c, law.decode_column(c, y))
+        return y, prior - proposal + _log_normal(value, x, sd)
+
+    def _linearise(self, c: int, value: Tensor, sd: Tensor) -> tuple[Tensor, Tensor]:
+        """Where in encoded coordinates a reading points, and dx/dy there."""
+        law = self.mixture.encoder
+        inside = law.nearest_inside(c, value, sd)
+        at = law.encode_column(c, inside)
+        h = 1e-4
+        slope = (law.decode_column(c, at + h) - law.decode_column(c, at - h)) / (2 * h)
+        return at, slope.clamp(min=1e-12)
+
+    def log_mass(self) -> Tensor:
+        """log P(boxes | k, points) of each component, `[Q, K]`: exact for one box, else along medians."""
+        queries, components = self.log_weight.shape
+        k = torch.arange(components, device=self.mean.device).expand(queries, components)
+        if not self.settled:
+            return torch.zeros_like(self.log_weight)
+        q = torch.arange(queries, device=k.device)[:, None]
+        mean, out = self.mean[q, k], torch.zeros_like(self.log_weight)
+        p = self.pattern[:, None]
+        for position, c in enumerate(self.settled):
+            boxed, bent = self.evidence.boxed[:, c, None], self.evidence.bent[:, c, None]
+            centre, spread = mean[..., c], self.spread[p, position, k]
+            value, mass = self._in_box(c, centre, spread, torch.full_like(centre, 0.5))
+            if bool(bent.any()):
+                at, slope = self._linearise(c, self.evidence.value[:, c], self.evidence.sd[:, c])
+                noise = (self.evidence.sd[:, c, None] / slope[:, None]).square()
+                total = spread.square() + noise
+                value = torch.where(bent, centre + spread.square() / total * (at[:, None] - centre), value)
+                mass = torch.where(bent, _log_normal(at[:, None], centre, total.sqrt()), mass)
+            active = boxed | bent
+            out = out + torch.where(active, mass, 0.0)
+            mean = torch.addcmul(mean, self.gain[p, position, k], torch.where(active, value - centre, 0.0)[..., None])
+        return out
+
+    def roots(self, k: Tensor) -> tuple[Tensor, Tensor]:
+        """Matrix square roots `[pairs, d, d]` of the residual covariances, and the pair of each `k [Q, S]`."""
+        components = self.covariance.shape[1]
+        pairs, index = torch.unique(self.pattern[:, None] * components + k, return_inverse=True)
+        matrix = self.covariance.reshape(-1, *self.covariance.shape[2:])[pairs]
+        diagonal = matrix.diagonal(dim1=-2, dim2=-1)
+        empty = (diagonal <= _TINY).to(matrix.dtype)
+        keep = (1 - empty)[:, :, None] * (1 - empty)[:, None, :]
+        factor, info = torch.linalg.cholesky_ex(matrix * keep + torch.diag_embed(empty + 1e-13))
+        if bool(info.any()):
+            values, vectors = torch.linalg.eigh(matrix * keep)
+            root = vectors * values.clamp(min=0).sqrt()[:, None, :]
+            factor = torch.where((info > 0)[:, None, None], root, factor)
+        return factor * (1 - empty)[:, :, None], index
+
+
+def _log_normal(x: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
+    return -0.5 * ((x - mean) / sd).square() - torch.log(sd) - 0.5 * LOG_2PI
+
+
+@torch.no_grad()
+def condition(mixture: Mixture, queries: QueryBatch) -> Conditional:
+    """Conditions every component on the evidence of every query."""
+    evidence = encode(mixture, queries)
+    mean, covariance = mixture.mean.detach(), mixture.covariance().detach()
+    queries_n, d = evidence.y.shape
+    components = len(mean)
+    if bool(evidence.noisy.any()):
+        each = torch.arange(queries_n, device=mean.device)
+        patterns = Patterns(evidence.known, each, list(range(queries_n + 1)), each)
+        settled_mask = evidence.boxed | evidence.bent
+    else:
+        patterns = group(torch.cat([evidence.known, evidence.boxed | evidence.bent], 1))
+        settled_mask = patterns.masks[:, d:]
+        patterns = Patterns(patterns.masks[:, :d], patterns.order, patterns.starts, patterns.of_row)
+        if len(settled_mask) == 1:  # `group` calls a single pattern all known
+            first = slice(0, 1)
+            patterns = Patterns(evidence.known[first], patterns.order, patterns.starts, patterns.of_row)
+            settled_mask = (evidence.boxed | evidence.bent)[first]
+    conditional_mean = mean.new_empty(queries_n, components, d)
+    log_density = mean.new_zeros(queries_n, components)
+    residual = mean.new_empty(len(patterns), components, d, d)
+    for part in gaussian.chunks(len(patterns), components, d):
+        swept = gaussian.sweep(covariance, patterns.masks[part])
+        residual[part] = swept.conditional()
+        slope, precision = swept.coefficient(), swept.precision()
+        for p in range(part.start, part.stop):
+            index = patterns.order[patterns.starts[p] : patterns.starts[p + 1]]
+            local, known = p - part.start, patterns.masks[p]
+            y = evidence.y[index]
+            if not bool(known.any()):
+                conditional_mean[index] = mean
+                continue
+            difference = torch.where(known, y[:, None] - mean, 0.0)
+            moved = torch.einsum("kij,nkj->nki", slope[local], difference)
+            conditional_mean[index] = torch.where(known, y[:, None], mean + moved)
+            square = torch.einsum("nki,kij,nkj->nk", difference, precision[local], difference)
+            log_density[index] = -0.5 * (square + swept.logdet[local] + known.sum() * LOG_2PI)
+    log_weight = mixture.weights().detach() + log_density + evidence.table + evidence.log_scale[:, None]
+    if bool(evidence.noisy.any()):
+        _read(evidence, conditional_mean, log_weight, residual)
+    settled = torch.nonzero(settled_mask.any(0))[:, 0].tolist()
+    gain = mean.new_zeros(len(patterns), len(settled), components, d)
+    spread = mean.new_ones(len(patterns), len(settled), components)
+    for position, c in enumerate(settled):
+        on = settled_mask[:, c, None]
+        variance = residual[:, :, c, c].clamp(min=_TINY)
+        column = residual[..., c].clone()
+        gain[:, position] = torch.where(on[..., None], column / variance[..., None], 0.0)
+        spread[:, position] = variance.sqrt()
+        residual -= gain[:, position, :, :, None] * column[:, :, None, :]
+        residual[:, :, c] = torch.where(on[..., None], 0.0, residual[:, :, c])
+        residual[:, :, :, c] = torch.where(on[..., None], 0.0, residual[:, :, :, c])
+    return Conditional(
+        mixture, evidence, conditional_mean, log_weight, patterns.of_row, settled, gain, spread, residual
+    )
+
+
+def _read(evidence: Evidence, mean: Tensor, log_weight: Tensor, covariance: Tensor) -> None:
+    """Takes in linear readings in place, one column at a time (the measurement update of a Kalman filter)."""
+    for c in torch.nonzero(evidence.noisy.any(0))[:, 0].tolist():
+        on = evidence.noisy[:, c]
+        total = covariance[:, :, c, c] + torch.where(on, evidence.noise[:, c], 1.0)[:, None]
+        surprise = evidence.reading[:, c, None] - mean[..., c]
+        log_weight += torch.where(on[:, None], _log_normal(surprise, torch.zeros_like(surprise), total.sqrt()), 0.0)
+        column = covariance[..., c].clone()
+        gain = torch.where(on[:, None, None], column / total[..., None], 0.0)
+        mean += gain * surprise[..., None]
+        covariance -= gain[..., :, None] * column[..., None, :]
+
+
+def inexact(mixture: Mixture, queries: QueryBatch) -> list[str]:
+    """Why each query has no closed form."""
+    evidence = encode(mixture, queries)
+    boxes = evidence.boxed.sum(1).cpu().numpy()
+    bent = evidence.bent.cpu().numpy()
+    names = [mixture.schema.columns[j].name for j in mixture.encoder.columns]
+    coupled = mixture.covariance_form != "diagonal"
+    out = []
+    for q in range(len(queries)):
+        if bent[q].any():
+            name = names[int(np.flatnonzero(bent[q])[0])]
+            out.append(f"a noisy reading of {name!r} is not linear in the coordinate in which the mixture is Gaussian")
+        elif boxes[q] > 1 and coupled:
+            out.append(f"{boxes[q]} intervals or rounding cells on correlated reals have no closed form together")
+        else:
+            out.append("")
+    return out

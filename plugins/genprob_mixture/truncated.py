@@ -1,0 +1,31 @@
+"""The univariate normal on a union of intervals: masses and draws that stay accurate far out in the tails."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def log_mass(lower: Tensor, upper: Tensor) -> Tensor:
+    """log P(lower <= z <= upper) of a standard normal; -inf where the interval is empty."""
+    # On the right of zero both ends are reflected, so that small masses are differences of small numbers.
+    flip = lower > 0
+    a, b = torch.where(flip, -upper, lower), torch.where(flip, -lower, upper)
+    high, low = torch.special.log_ndtr(b), torch.special.log_ndtr(a)
+    mass = high + torch.log1p(-torch.exp((low - high).clamp(max=0.0)))
+    return torch.where(lower < upper, mass, -torch.inf)
+
+
+def draw(lower: Tensor, upper: Tensor, uniform: Tensor) -> Tensor:
+    """The `uniform`-quantile of a standard normal within one interval; never outside it."""
+    flip = lower > 0
+    a, b = torch.where(flip, -upper, lower), torch.where(flip, -lower, upper)
+    u = torch.where(flip, 1 - uniform, uniform)
+    low, high = torch.special.ndtr(a), torch.special.ndtr(b)
+    z = torch.special.ndtri(low + u * (high - low))
+    # Below -30 the distribution function loses its digits; there the tail is exponential in z^2 / 2.
+    far = b < -30
+    tail = -torch.sqrt(b.square() - 2 * torch.log(u.clamp(min=1e-300)))
+    z = torch.where(far, tail, z)
+    z = torch.minimum(torch.maximum(torch.nan_to_num(z, nan=0.0, neginf=-38.0, posinf=38.0), a), b)
+    return torch.where(flip, -z, z)
