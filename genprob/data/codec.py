@@ -21,7 +21,7 @@ from genprob.data.support import Binary, Categorical, Count, Interval
 from genprob.errors import DataError, UsageError
 
 _EXACT = 2**53  # integers beyond it are not float64 values
-_OFF_GRID = 1e-6  # of a cell's width: nearer values are the table's own, written with noise in the last digits
+OFF_GRID = 1e-6  # of a cell's width: nearer values are the table's own, written with noise in the last digits
 _TRUTH = {"true": 1.0, "false": 0.0}
 
 
@@ -75,7 +75,7 @@ def column(variable: Variable, array: np.ndarray, origin: Origin, strict: bool =
         if array.dtype == np.float32:  # the nearest float32 to a table value stands for it
             near = np.abs(numbers - snapped) <= np.spacing(np.abs(array)).astype(np.float64)
             numbers = np.where(near, snapped, numbers)
-        off = np.abs(numbers - snapped) > _OFF_GRID * variable.cell.delta
+        off = np.abs(numbers - snapped) > OFF_GRID * variable.cell.delta
         if off.any():
             notes.append(
                 f"variable {variable.name!r}: {int(off.sum())} values off the grid {variable.cell.text()} were moved "

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from genprob.data import dates
-from genprob.data.codec import column, labels
+from genprob.data.codec import OFF_GRID, column, labels
 from genprob.data.dims import require_dimension, sample_dimension
 from genprob.data.grid import DECIMALS, decimal_grid
 from genprob.data.known import Known
@@ -153,7 +153,7 @@ def _guess_rough_grid(known: np.ndarray, distinct: np.ndarray) -> tuple[Measure,
     """The grid that all but one in a thousand cells lie on: a density would be unbounded at the ties."""
     for decimals in range(DECIMALS + 1):
         delta = 1 / 10**decimals
-        strays = int((Cell(delta).snap(known) != known).sum())
+        strays = int((np.abs(Cell(delta).snap(known) - known) > OFF_GRID * delta).sum())
         if strays <= _STRAYS * known.size:
             return Cell(
                 delta

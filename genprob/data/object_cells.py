@@ -51,7 +51,11 @@ def nothing_known(array: np.ndarray) -> bool:
 def _unmasked(array: Any) -> np.ndarray:
     if array.dtype.kind in "biuf":
         return array.astype(np.float64).filled(np.nan)
-    return array.filled(np.datetime64("NaT")) if array.dtype.kind == "M" else array.astype(object).filled(None)
+    if array.dtype.kind == "M":
+        return array.filled(np.datetime64("NaT"))
+    out = np.asarray(array.data, dtype=object)
+    out[np.ma.getmaskarray(array)] = None
+    return out
 
 
 def _objects(array: np.ndarray, name: str, origin: Origin, categorical: bool) -> np.ndarray:

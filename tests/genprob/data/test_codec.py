@@ -121,7 +121,11 @@ def test_decoded_types():
 @pytest.mark.parametrize(
     ("variable", "array", "words"),
     [
-        (GRADES, np.array(["Good", None, "Godo"], dtype=object), ["row 2: 'Godo'", "Fair, Good", "did you mean 'Good'"]),
+        (
+            GRADES,
+            np.array(["Good", None, "Godo"], dtype=object),
+            ["row 2: 'Godo'", "Fair, Good", "did you mean 'Good'"],
+        ),
         (Variable("x", Real()), np.array([1.0, np.inf]), ["row 1: inf"]),
         (Variable("x", Positive()), np.array([1.0, 0.0]), ["row 1: 0", "above zero"]),
         (Variable("x", Real()), np.array(["1", "b"], dtype=object), ["row 1: 'b'", "not a number"]),

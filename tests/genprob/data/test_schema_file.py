@@ -13,7 +13,9 @@ from genprob.errors import UsageError
 
 words = st.text(st.characters(exclude_categories=["Cs"]))
 notes = st.text(st.characters(exclude_categories=["Cs", "Cc"])).map(str.strip)
-awkward = st.sampled_from(['a"b', "it's", "a.b", "a, b", " pad ", "[x]", "#no", "äöü", "日本", "", "\n", "\\", "=", "\x7f"])
+awkward = st.sampled_from(
+    ['a"b', "it's", "a.b", "a, b", " pad ", "[x]", "#no", "äöü", "日本", "", "\n", "\\", "=", "\x7f"]
+)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
