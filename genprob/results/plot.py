@@ -291,6 +291,6 @@ def _numbers(values: np.ndarray) -> np.ndarray:
 
 
 def _shares(values: np.ndarray) -> dict[str, float]:
-    known = [str(x) for x in values.reshape(-1).tolist() if x is not None and x != "" and x == x]
+    known = [str(x) for x in values.reshape(-1).tolist() if x is not None and x == x and x != ""]
     labels, counts = np.unique(np.asarray(known, dtype=str), return_counts=True)
     return dict(zip(labels.tolist(), (counts / max(len(known), 1)).tolist(), strict=True))

@@ -120,7 +120,7 @@ def _row_of_values(name: str, values: np.ndarray, lead: int = 1) -> dict[str, An
     if values.ndim > lead:
         row["shape"] = list(values.shape[lead:])
     if values.dtype.kind in "OUST":
-        known = [label for label in values.reshape(-1).tolist() if label not in (None, "")]
+        known = [label for label in values.reshape(-1).tolist() if isinstance(label, str) and label]
         levels, counts = np.unique(np.asarray(known, dtype=str), return_counts=True)
         row["probabilities"] = _sorted(levels.tolist(), counts / max(len(known), 1), np.full(len(levels), np.nan))
         return row
