@@ -37,7 +37,7 @@ lint: $(VENV)/.installed-test  ## format, lint, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/.installed-test  ## rewrite the generated pages of docs/reference
 	$(BIN)/python docs/generate.py
