@@ -22,8 +22,9 @@ LEAST_ESS = 100.0
 class Importance:
     """Self-normalised importance sampling from the model's own proposals, which cover the support.
 
-    The particles are two independent halves: their log-evidences must agree within their errors, the Pareto k-hat
-    of the weights must be small and the effective sample size large, or the computation counts as failed.
+    The particles are two independent halves: their log-evidences must agree within their errors, the effective
+    sample size must be large, and where it is below half the particles (nearly equal weights have no tail to speak
+    of) the Pareto k-hat must be small, or the computation counts as failed.
     """
 
     name = "importance"
@@ -68,7 +69,7 @@ def _failures(log_weight: np.ndarray, possible: np.ndarray, ess: np.ndarray, kha
     for q in range(len(log_weight)):
         if not possible[q]:
             out.append(f"no proposal of {particles} met the evidence; it may have probability zero under the joint")
-        elif khat[q] >= diagnostics.acceptable_k(particles):
+        elif khat[q] >= diagnostics.acceptable_k(particles) and ess[q] < particles / 2:
             out.append(f"Pareto k-hat {khat[q]:.2f} of {particles} weights is above {diagnostics.acceptable_k(particles):.2f}")
         elif ess[q] < min(LEAST_ESS, particles / 4):
             out.append(f"effective sample size {ess[q]:.0f} of {particles} particles is below {LEAST_ESS:.0f}")
