@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 20  # bytes of one chunk of an array whose size is known
 _GROWING_CHUNK = 1 << 14  # of one that grows, or that many rows: the last chunk is laid down in full
 _GROWING_ROWS = 128
-_SLACK = 1 << 20  # for the structure of the file
+_STRUCTURE = 1 << 12  # bytes that a variable's description takes
 
 
 class Archive:
@@ -100,7 +100,7 @@ class Archive:
         if self._parts and set(stored) != set(self._variables):
             odd = sorted(set(stored) ^ set(self._variables))[0]
             raise UsageError(f"{self.path}: variable {'/'.join(odd)!r} is not in every part of the answer")
-        atomic.require_space(self.path, sum(s.data.nbytes for _, s in stored.values()) + _SLACK)
+        atomic.require_space(self.path, sum(s.data.nbytes + _STRUCTURE for _, s in stored.values()))
         if not self._parts:
             self._group_attrs = attrs
             for group in groups:

@@ -71,7 +71,8 @@ def decode(data: np.ndarray, attrs: Mapping[str, Any]) -> tuple[np.ndarray, dict
         levels = json.loads(attrs.pop("labels"))
         for name in ("flag_values", "flag_meanings"):
             attrs.pop(name, None)
-        return np.array([*levels, None], dtype=object)[data], attrs | {"levels": levels}
+        table = np.array([*levels, None], dtype=object)
+        return table[data.reshape(-1)].reshape(data.shape), attrs | {"levels": levels}
     if data.dtype.kind == "S":
         attrs.pop("_Encoding", None)
         return np.char.decode(data, "utf-8") if data.size else data.astype(str), attrs
