@@ -6,7 +6,7 @@ import csv
 import gzip
 import io
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from genprob.data.origin import Origin
 from genprob.data.text_cells import typed
 from genprob.errors import DataError
 
+Levels = Callable[[str], Collection[str] | None]  # of a variable, as `text_cells.typed` takes them
 SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _BLOCK = 16 << 20  # bytes parsed at a time
 _NO_ROWS = "holds a header but no rows"
@@ -52,8 +53,8 @@ def is_delimited(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES)
 
 
-def read_delimited(path: Path, levels: Mapping[str, Collection[str] | None]) -> Columns:
-    """All rows, typed. `levels` names the variables known to be categorical (see `text_cells.typed`).
+def read_delimited(path: Path, levels: Levels) -> Columns:
+    """All rows, typed. `levels` gives those of the variables known to be categorical (see `text_cells.typed`).
 
     Raises `DataError` naming file and line: empty, header only, ragged, not UTF-8, a name twice or missing, an
     unclosed quote.
@@ -76,7 +77,7 @@ def read_delimited(path: Path, levels: Mapping[str, Collection[str] | None]) -> 
     return Columns(arrays, 0, header.notes, header.lines + 1 if consecutive else None)
 
 
-def read_delimited_chunks(path: Path, rows: int, levels: Mapping[str, Collection[str] | None]) -> Iterator[Columns]:
+def read_delimited_chunks(path: Path, rows: int, levels: Levels) -> Iterator[Columns]:
     """The same in chunks of `rows` rows, in memory bounded by a chunk and a block of 16 MB."""
     header = _header(path)
     lines, quotes = _census(path)
@@ -103,19 +104,15 @@ def read_delimited_chunks(path: Path, rows: int, levels: Mapping[str, Collection
         raise DataError(f"{path}: {_NO_ROWS}")
 
 
-def _columns(
-    path: Path, table: pa.Table, header: Header, start: int, levels: Mapping[str, Collection[str] | None]
-) -> Columns:
+def _columns(path: Path, table: pa.Table, header: Header, start: int, levels: Levels) -> Columns:
     return Columns(_typed(table, header, _origin(path, header, start), levels), start, header.notes, None)
 
 
-def _typed(
-    table: pa.Table, header: Header, origin: Origin, levels: Mapping[str, Collection[str] | None]
-) -> dict[str, np.ndarray]:
+def _typed(table: pa.Table, header: Header, origin: Origin, levels: Levels) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for j, name in enumerate(header.names):
         if name is not None:
-            arrays[name] = typed(table.column(j), name, origin, levels.get(name))
+            arrays[name] = typed(table.column(j), name, origin, levels(name))
         elif j and any(map(str.strip, table.column(j).to_pylist())):
             raise DataError(f"{origin.source}: column {j + 1} holds cells but line 1 gives it no name; add one")
     return arrays
@@ -174,10 +171,12 @@ def _header(path: Path) -> Header:
     with _text(path) as stream:
         reader = csv.reader(stream, delimiter=delimiter)
         try:
-            fields = next(record for record in reader if any(field.strip() for field in record))
+            fields = next(record for record in reader if len(record) > 1 or "".join(record).strip())
         except csv.Error as error:
             raise DataError(f"{path}: line {lead + 1}: {error}") from None
         lines = reader.line_num
+    if any("\ufffd" in field for field in fields):  # what undecodable bytes are read as
+        _check_encoding(path)
     return _named(path, delimiter, [field.strip() for field in fields], lines)
 
 
@@ -236,6 +235,19 @@ def _census(path: Path) -> tuple[int, int]:
     return lines + (last != b"\n"), quotes
 
 
+def _check_encoding(path: Path) -> None:
+    with _bytes(path) as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                line.decode("utf-8")
+            except UnicodeDecodeError as fault:
+                shown = line.decode("latin-1").strip()[:60]
+                raise DataError(
+                    f"{path}: line {number}: byte 0x{line[fault.start]:02x} is not UTF-8 (as Latin-1: {shown!r}); "
+                    "convert the file, e.g. iconv -f latin-1 -t utf-8"
+                ) from None
+
+
 def _check_quotes(path: Path, header: Header) -> None:
     """Refuses a quote that swallows lines up to the next quote or the end, which the fast parser lets pass."""
     line = 1
@@ -251,16 +263,7 @@ def _check_quotes(path: Path, header: Header) -> None:
 
 def _diagnosis(path: Path, header: Header, error: Exception) -> DataError:
     """Finds what the fast parser tripped over, by reading the file again slowly."""
-    with _bytes(path) as stream:
-        for number, line in enumerate(stream, start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as fault:
-                shown = line.decode("latin-1").strip()[:60]
-                return DataError(
-                    f"{path}: line {number}: byte 0x{line[fault.start]:02x} is not UTF-8 (as Latin-1: {shown!r}); "
-                    "convert the file, e.g. iconv -f latin-1 -t utf-8"
-                )
+    _check_encoding(path)
     _check_quotes(path, header)
     width, start, rows, ragged = len(header.names), 1, 0, []
     with _text(path) as stream:

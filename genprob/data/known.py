@@ -54,18 +54,14 @@ class Known:
             return None
         return Variable(name, said.support, said.measure, unit=said.unit)
 
-    @cached_property
-    def levels(self) -> dict[str, tuple[str, ...]]:
-        """Levels of variables known to be categorical, empty where they are not stated; ignored ones count too."""
-        found: dict[str, tuple[str, ...]] = {}
-        for name in self.stated if self.schema is None else self.schema.names:
-            variable = self.variable(name)
-            if variable is None and self.ignored(name):
-                found[name] = ()
-            elif variable is not None and isinstance(variable.support, Categorical):
-                found[name] = variable.support.levels
-        return found
+    def levels(self, name: str) -> tuple[str, ...] | None:
+        """Levels of a variable that may hold any strings: a category (empty if not stated), or what nobody will see."""
+        variable = self.variable(name)
+        if variable is None:
+            unseen = self.ignored(name) or (self.schema is not None and name not in self.schema)
+            return () if unseen else None
+        return variable.support.levels if isinstance(variable.support, Categorical) else None
 
     def labelled(self, name: str) -> bool:
-        """True where strings among numbers are no slip of the pen: in categories, and where nobody looks."""
-        return name in self.levels
+        """True where strings among numbers are no slip of the pen."""
+        return self.levels(name) is not None

@@ -17,7 +17,7 @@ def test_a_schema_names_what_it_models():
     assert known.names == ("x", "g") and known.sample_dim == "patient"
     assert known.variable("g") == SCHEMA["g"] and known.variable("id") is None and known.variable("other") is None
     assert known.ignored("id") and not known.ignored("other")
-    assert known.levels == {"g": ("a",), "id": ()}
+    assert [known.levels(name) for name in ("x", "g", "id", "other")] == [None, ("a",), (), ()]
 
 
 def test_statements_name_all_that_they_speak_of():
