@@ -49,7 +49,7 @@ def expectation(mixture: Mixture, rows: Rows) -> tuple[dict[str, Tensor], dict[s
             phi = rows.phi[first:last] if rows.phi is not None else gaussian.features(y) if theta is not None else None
             one = gaussian.Swept(swept.matrix[:, :, local], swept.logdet[local], swept.masks[local])
             if theta is not None and phi is not None:
-                joint = gaussian.apply(phi, theta[local], bounds)
+                joint = gaussian.apply(phi, theta[:, local], bounds)
             else:
                 joint = gaussian.log_density_wide(y, bounds, mean, covariance, one.masks)
             joint += prior

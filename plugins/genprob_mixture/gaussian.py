@@ -13,7 +13,7 @@ from torch import Tensor
 from genprob_mixture.patterns import Patterns
 
 LOG_2PI = math.log(2 * math.pi)
-_CHUNK_BYTES = 48 * 2**20
+_CHUNK_BYTES = 2 * 2**20
 WIDE = 32
 """Above this many columns quadratic features cost more memory than whitening row by row."""
 
@@ -76,7 +76,7 @@ def sweep(covariance: Tensor, masks: Tensor) -> Swept:
 
 
 def chunks(patterns: int, components: int, d: int) -> Iterator[slice]:
-    """Ranges of patterns whose swept matrices fit the cache of a small machine."""
+    """Ranges of patterns whose swept matrices stay in the cache of a processor."""
     size = max(1, _CHUNK_BYTES // (8 * max(1, components * d * d)))
     for start in range(0, patterns, size):
         yield slice(start, min(patterns, start + size))
@@ -94,24 +94,27 @@ def features(values: Tensor) -> Tensor:
 
 
 def weights(mean: Tensor, swept: Swept) -> Tensor:
-    """`[P, f, K]`: coefficients that turn `features` of a row (zeros at M) into log N(y_O; mu_O, S_OO)."""
+    """`[f, P, K]`: coefficients that turn `features` of a row (zeros at M) into log N(y_O; mu_O, S_OO)."""
     d = mean.shape[-1]
-    precision = swept.precision()
-    linear = torch.einsum("pkij,kj->pki", precision, mean)
-    known = swept.masks.sum(1).to(mean.dtype)
-    constant = -0.5 * (
-        known[:, None] * LOG_2PI + swept.logdet + torch.einsum("pki,ki->pk", linear, mean)
-    )
+    patterns, components = swept.logdet.shape
+    known = swept.masks.to(mean.dtype).T[..., None]
     i, j = torch.triu_indices(d, d)
-    quadratic = precision[..., i, j] * torch.where(i == j, -0.5, -1.0).to(mean.dtype)
-    return torch.cat([quadratic, linear, constant[..., None]], -1).transpose(1, 2)
+    out = mean.new_zeros(len(i) + d + 1, patterns, components)
+    linear, constant = out[len(i) : -1], out[-1]
+    centre = mean.T[:, None] * known
+    for a in range(d):  # -inv(S_OO) mu_O, row by row: the temporary stays in cache
+        linear[a] = -(swept.matrix[a] * centre).sum(0) * known[a]
+    constant -= 0.5 * (known.sum(0) * LOG_2PI + swept.logdet + (linear * centre).sum(0))
+    torch.mul(swept.matrix[i, j], (known[i] * known[j]), out=out[: len(i)])
+    out[: len(i)] *= torch.where(i == j, 0.5, 1.0).to(mean.dtype)[:, None, None]
+    return out
 
 
 def apply(phi: Tensor, theta: Tensor, bounds: list[int]) -> Tensor:
     """Products of feature rows with the coefficients of their pattern, `[rows, K]`; rows sorted by pattern."""
     out = phi.new_empty(len(phi), theta.shape[-1])
     for p, (a, b) in enumerate(pairwise(bounds)):
-        torch.mm(phi[a:b], theta[p], out=out[a:b])
+        torch.mm(phi[a:b], theta[:, p], out=out[a:b])
     return out
 
 
@@ -184,33 +187,48 @@ class Moments:
         """
         d = mean.shape[-1]
         patterns, components = swept.logdet.shape
-        count = mean.new_empty(patterns, components)
-        first = mean.new_empty(patterns, components, d)
-        second = mean.new_zeros(patterns, components, d, d)
+        second = mean.new_zeros(d, d, patterns, components)
         if phi is not None:
-            totals = torch.stack([responsibility[a:b].T @ phi[a:b] for a, b in pairwise(bounds)])
+            totals = torch.empty(patterns, components, phi.shape[1], dtype=mean.dtype, device=mean.device)
+            for p, (a, b) in enumerate(pairwise(bounds)):
+                torch.mm(responsibility[a:b].T, phi[a:b], out=totals[p])
+            flat = totals.permute(2, 0, 1).contiguous()
             i, j = torch.triu_indices(d, d)
-            second[..., i, j] = second[..., j, i] = totals[..., : len(i)]
-            first[:], count[:] = totals[..., len(i) : -1], totals[..., -1]
+            second[i, j] = second[j, i] = flat[: len(i)]
+            first, count = flat[len(i) : -1], flat[-1]
         else:
+            first, count = mean.new_empty(d, patterns, components), mean.new_empty(patterns, components)
             for p, (a, b) in enumerate(pairwise(bounds)):
                 r, y = responsibility[a:b].T, values[a:b]
-                count[p], first[p] = r.sum(1), r @ y
+                count[p], first[:, p] = r.sum(1), (r @ y).T
                 for k in range(components):
-                    second[p, k] = (r[k, :, None] * y).T @ y
-        if bool(swept.masks.all()):
-            self.weight += count.sum(0)
-            self.first += first.sum(0)
-            self.second += second.sum(0)
-            return
-        slope = swept.coefficient()
-        transfer = slope + torch.diag_embed(swept.masks.to(mean.dtype))[:, None]
-        unknown = 1 - swept.masks.to(mean.dtype)[:, None]
-        shift = mean * unknown - (slope @ mean[None, :, :, None])[..., 0]
-        carried = (transfer @ first[..., None])[..., 0]
-        cross = carried[..., :, None] * shift[..., None, :]
-        full = transfer @ second @ transfer.mT + cross + cross.mT
-        full += count[..., None, None] * (shift[..., :, None] * shift[..., None, :] + swept.conditional())
+                    second[:, :, p, k] = (r[k, :, None] * y).T @ y
+        if not bool(swept.masks.all()):
+            first, second = self._complete(count, first, second, mean, swept)
         self.weight += count.sum(0)
-        self.first += (carried + count[..., None] * shift).sum(0)
-        self.second += full.sum(0)
+        self.first += first.sum(1).T
+        self.second += second.sum(2).permute(2, 0, 1)
+
+    @staticmethod
+    def _complete(
+        count: Tensor, first: Tensor, second: Tensor, mean: Tensor, swept: Swept
+    ) -> tuple[Tensor, Tensor]:
+        """Moments of whole rows from moments of their known part, in the layout `[d, (d,) P, K]` of the sweep.
+
+        With T as above and c = mu_M - T mu_O: first = T m + count c, second = T (S T' + m c') + c (T m + count c)'
+        plus count times the conditional covariance. Column by column, so that temporaries stay in cache.
+        """
+        known = swept.masks.to(mean.dtype).T[..., None]
+        transfer = swept.matrix * ((1 - known)[:, None] * known[None])
+        shift = mean.T[:, None] * (1 - known) - (transfer * mean.T[:, None]).sum(1)
+        residual = swept.matrix * ((1 - known)[:, None] * (1 - known)[None])
+        missing = torch.nonzero(~swept.masks.all(0))[:, 0].tolist()
+        half = second.clone()  # S T' + m c': only columns that are missing somewhere differ from S
+        carried = first + count * shift
+        for i in missing:
+            half[:, i] = half[:, i] + (second * transfer[i]).sum(1) + first * shift[i]
+            carried[i] += (transfer[i] * first).sum(0)
+        full = half.clone()
+        for i in missing:
+            full[i] = full[i] + (transfer[i][:, None] * half).sum(0) + shift[i] * carried + count * residual[i]
+        return carried, full
