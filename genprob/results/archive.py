@@ -120,6 +120,7 @@ class Archive:
                 f"{self.path}: {self._done} of the {self.total} announced {self.grows} entries were written"
             )
         self._group_attrs["/"] = plain_attrs(attrs, "the result") | {"genprob_layout": self._layout}
+        self._settle()
         for (group, name), v in self._variables.items():
             target = self._place(group)[name]
             for key, value in v.attrs.items():
@@ -135,6 +136,17 @@ class Archive:
         self._file.close()
         self._hdf.close()
         self._raw.close()
+
+    def _settle(self) -> None:
+        """Tells the dimensions how far their variables have grown."""
+        for (group, name), v in self._variables.items():
+            if self.grows not in v.dims:
+                continue
+            dimensions = self._place(group).dimensions
+            if self.total is None and dimensions[self.grows].size != self._done:
+                self._place(group).resize_dimension(self.grows, self._done)
+            if v.dtype.kind == "S":
+                self._place(group).resize_dimension(f"{name}_characters", v.hdf.shape[-1])
 
     def _create(self, group: str, name: str, dims: tuple[str, ...], part: Stored) -> None:
         place = self._place(group)
@@ -171,9 +183,11 @@ class Archive:
         for key, value in attrs.items():
             if key != "_FillValue":
                 variable.attrs[key] = value
-        self._write(variable, data, 0)
+        hdf = self._hdf[variable.name]
+        self._write(hdf, data, 0)
         self._digest.values(group, name, part.data)
-        self._variables[group, name] = _Variable(dims, list(part.data.shape), part.data.dtype, attrs, _sha(part.data))
+        shape = list(part.data.shape)
+        self._variables[group, name] = _Variable(hdf, dims, shape, part.data.dtype, attrs, _sha(part.data))
 
     def _extend(self, group: str, name: str, dims: tuple[str, ...], part: Stored, count: int) -> None:
         v = self._variables[group, name]
@@ -185,24 +199,21 @@ class Archive:
             return
         if dims != v.dims or list(part.data.shape[1:]) != v.shape[1:]:
             raise UsageError(f"{self.path}: {where!r} changes its shape between parts of the answer")
-        place = self._place(group)
         if dims == (name,):
             part = Stored(part.data + self._done, part.attrs, part.fill)
         data, width = _laid_down(part.data)
-        if self.total is None and place.dimensions[self.grows].size < self._done + count:
-            place.resize_dimension(self.grows, self._done + count)
-        if width is not None:
-            characters = f"{name}_characters"
-            if width > place.dimensions[characters].size:
-                place.resize_dimension(characters, width)
-        self._write(place[name], data, self._done)
+        # h5netcdf would look at every variable of the group for each of them; it sees the new sizes at the end.
+        if self.total is None:
+            v.hdf.resize(self._done + count, axis=0)
+        if width is not None and width > v.hdf.shape[-1]:
+            v.hdf.resize(width, axis=data.ndim - 1)
+        self._write(v.hdf, data, self._done)
         self._digest.values(group, name, part.data)
         v.shape[0] += count
         if part.fill is not None and part.data.dtype.kind == "i":
             v.attrs.setdefault("_FillValue", part.fill)
 
-    def _write(self, variable: Any, data: np.ndarray, start: int) -> None:
-        hdf: Any = self._hdf[variable.name]
+    def _write(self, hdf: Any, data: np.ndarray, start: int) -> None:
         if data.ndim == 0:
             hdf[()] = data
         elif data.size:
@@ -221,9 +232,9 @@ class _Variable:
     """What was written of a variable so far."""
 
     def __init__(
-        self, dims: tuple[str, ...], shape: list[int], dtype: np.dtype[Any], attrs: dict[str, Any], first: str
+        self, hdf: Any, dims: tuple[str, ...], shape: list[int], dtype: np.dtype[Any], attrs: dict[str, Any], first: str
     ) -> None:
-        self.dims, self.shape, self.dtype, self.attrs, self.first = dims, shape, dtype, attrs, first
+        self.hdf, self.dims, self.shape, self.dtype, self.attrs, self.first = hdf, dims, shape, dtype, attrs, first
 
 
 class _Disk(io.FileIO):

@@ -71,7 +71,7 @@ def decode(data: np.ndarray, attrs: Mapping[str, Any]) -> tuple[np.ndarray, dict
         levels = json.loads(attrs.pop("labels"))
         for name in ("flag_values", "flag_meanings"):
             attrs.pop(name, None)
-        table = np.array([*levels, None], dtype=object)
+        table = np.array([*levels, np.nan], dtype=object)  # the missing label that xarray makes of any other
         return table[data.reshape(-1)].reshape(data.shape), attrs | {"levels": levels}
     if data.dtype.kind == "S":
         attrs.pop("_Encoding", None)

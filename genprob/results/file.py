@@ -102,13 +102,13 @@ def _open(path: Path, lazy: bool | None) -> xr.DataTree | xr.Dataset:
         if lazy is None:
             lazy = declared > EAGER
         with h5netcdf.File(hdf, "r") as file:
-            groups, layout = _groups(path, file, lazy)
+            groups, layout = _groups(path, hdf, file, lazy)
     if layout == "dataset":
         return groups["/"]
     return xr.DataTree.from_dict(groups)
 
 
-def _groups(path: Path, file: Any, lazy: bool) -> tuple[dict[str, xr.Dataset], str]:
+def _groups(path: Path, hdf: Any, file: Any, lazy: bool) -> tuple[dict[str, xr.Dataset], str]:
     """Every group as a data set, once the digest agrees."""
     import xarray as xr
 
@@ -121,10 +121,12 @@ def _groups(path: Path, file: Any, lazy: bool) -> tuple[dict[str, xr.Dataset], s
         digest.group(place, attrs)
         variables: dict[str, xr.Variable] = {}
         for name, item in group.variables.items():
-            dims, shape, dtype = _head(item)
+            # Of h5netcdf the names of dimensions and the attributes; sizes and values come from HDF5 at once.
+            values_of = hdf[item.name]
+            dims, shape, dtype = _head(name, tuple(item.dimensions), values_of)
             raw_attrs = dict(item.attrs)
             digest.variable(place, name, dims, shape, dtype_name(dtype), raw_attrs)
-            data = _digested(digest, place, name, item, shape, dtype, keep=not lazy)
+            data = _digested(digest, place, name, values_of, shape, dtype, keep=not lazy)
             if data is None:
                 stored = StoredArray(path, item.name, stamp, shape, raw_attrs, dtype)
                 variables[name] = xr.Variable(dims, stored.lazy(), stored.attrs, fastpath=True)
@@ -147,10 +149,10 @@ def _walk(group: Any, path: str = "/") -> Iterator[tuple[str, Any]]:
         yield from _walk(inner, f"{path.rstrip('/')}/{name}")
 
 
-def _head(item: Any) -> tuple[tuple[str, ...], tuple[int, ...], np.dtype[Any]]:
+def _head(name: str, dims: tuple[str, ...], item: Any) -> tuple[tuple[str, ...], tuple[int, ...], np.dtype[Any]]:
     """Dimensions, shape and type; the characters of a text are no dimension."""
-    dims, shape, dtype = tuple(item.dimensions), tuple(item.shape), item.dtype
-    if dtype.kind == "S" and dims and dims[-1] == f"{item.name.rsplit('/', 1)[-1]}_characters":
+    shape, dtype = tuple(item.shape), item.dtype
+    if dtype.kind == "S" and dims and dims[-1] == f"{name}_characters":
         return dims[:-1], shape[:-1], np.dtype(f"S{max(shape[-1], 1)}")
     return dims, shape, dtype
 

@@ -40,13 +40,15 @@ def test_numbers_and_dates(data):
 @given(levels=st.lists(words.filter(bool), min_size=1, max_size=6, unique=True), seed=st.integers(0, 99))
 def test_labels(levels, seed):
     codes = np.random.default_rng(seed).integers(-1, len(levels), (3, 4))
-    data = np.array([*levels, None], dtype=object)[codes]
+    data = np.array([*levels, np.nan], dtype=object)[codes]
     stored = encode("v", data, {"levels": levels})
     np.testing.assert_array_equal(stored.data, codes)
     assert stored.attrs["flag_meanings"].count(" ") == len(levels) - 1
     assert json.loads(stored.attrs["labels"]) == levels
     values, attrs = back(data, {"levels": levels, "units": "1"})
     assert values.tolist() == data.tolist() and attrs == {"levels": levels, "units": "1"}
+    without = np.where(codes < 0, None, data)
+    np.testing.assert_array_equal(encode("v", without, {"levels": levels}).data, codes)
 
 
 @given(data=st.lists(words, max_size=5))
