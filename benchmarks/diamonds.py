@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks import tables
 from benchmarks.peers import Codes, Drawn, Floats, spflow
-from benchmarks.protocol import CATEGORIES, REALS, Diamonds, diamonds
+from benchmarks.protocol import CATEGORIES, POINTS, REALS, Diamonds, diamonds
 from benchmarks.scores import Scores, paired_bootstrap, score
 from benchmarks.timing import threads
 
@@ -28,7 +28,11 @@ PEERS = {
     "IterativeImputer": "iterative",
     "mixture of 30, plain EM": "mixture30",
 }
-GENPROB = {f"genprob mixture of {COMPONENTS}": {"model": "mixture", "components": COMPONENTS}}
+MIXTURE = {"model": "mixture", "components": COMPONENTS}
+GENPROB: dict[str, dict[str, Any]] = {
+    f"genprob mixture of {COMPONENTS}, reals as points": MIXTURE | {"schema": POINTS},
+    f"genprob mixture of {COMPONENTS}, reals as rounding cells": MIXTURE,
+}
 TARGETS = {"CRPS": 0.155, "energy": 0.195, "log-loss": 1.53}
 
 Entry = tuple[str, int, float, float, Scores]  # method, mask seed, seconds to fit and to answer, scores
@@ -55,7 +59,9 @@ def main() -> None:
                 notes.append(f"SPFlow could not be run: {problem}.")
         if "genprob" in chosen.only:
             for name, options in GENPROB.items():
-                entries += ours(name, options, data, chosen.masks)
+                found, refused = ours(name, options, data, chosen.masks)
+                entries += found
+                notes += refused
     rows = [
         {"method": name, "mask": mask, "fit s": fitted, "answer s": answered, **scores.summary()}
         for mask in chosen.masks
@@ -115,21 +121,25 @@ def circuit(data: Diamonds, masks: list[int]) -> list[Entry]:
     ]
 
 
-def ours(name: str, options: dict[str, Any], data: Diamonds, masks: list[int]) -> list[Entry]:
-    """genprob as a user calls it: frames in, labelled draws out."""
+def ours(name: str, options: dict[str, Any], data: Diamonds, masks: list[int]) -> tuple[list[Entry], list[str]]:
+    """genprob as a user calls it, frames in and labelled draws out; and a line for every refusal."""
     import genprob
 
-    entries = []
+    entries, refused = [], []
     with tempfile.TemporaryDirectory() as folder:
         start = time.perf_counter()
         joint = genprob.fit(data.train, out=Path(folder) / "run", seed=SEED, **options)
         fitted = time.perf_counter() - start
         for mask in masks:
             start = time.perf_counter()
-            answer = joint.query(rows=data.holed(mask), draws=DRAWS, seed=SEED)
+            try:
+                answer = joint.query(rows=data.holed(mask), draws=DRAWS, seed=SEED)
+            except genprob.errors.GenprobError as problem:
+                refused.append(f"{name}, mask {mask}, was refused: {problem}.")
+                continue
             answered = time.perf_counter() - start
             entries.append(entry(name, mask, fitted, answered, numbers(answer, data), data))
-    return entries
+    return entries, refused
 
 
 def numbers(answer: Any, data: Diamonds) -> Drawn:

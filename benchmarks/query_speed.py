@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from benchmarks import tables
 from benchmarks.em_speed import table as synthetic
-from benchmarks.protocol import CATEGORIES, diamonds
+from benchmarks.protocol import CATEGORIES, POINTS, diamonds
 from benchmarks.reference.conditional_mixture import Codes, Floats, Parameters, answer
 from benchmarks.timing import race, threads
 
@@ -24,8 +24,8 @@ def main() -> None:
     chosen = parser.parse_args()
     rows, notes = [], [f"Target: genprob in at most {TARGET:g} of the reference's time."]
     with threads(1):
-        for name, train, queries in (reals(), mixed()):
-            row, agreement = measure(name, train, queries, chosen.repeats)
+        for table in (reals(), mixed()):
+            row, agreement = measure(*table, chosen.repeats)
             rows.append(row)
             notes.append(agreement)
     text = (
@@ -38,27 +38,32 @@ def main() -> None:
     tables.write("query_speed", "Speed of exact conditionals", text, rows, SEED, ("torch", "numpy"), notes)
 
 
-def reals() -> tuple[str, pd.DataFrame, pd.DataFrame]:
+Table = tuple[str, pd.DataFrame, pd.DataFrame, dict[str, Any]]  # name, training rows, queries, schema
+
+
+def reals() -> Table:
     """Ten reals of a synthetic mixture; all masks differ."""
     frame = synthetic().iloc[:20_000]
     rng = np.random.default_rng(SEED)
     masks = rng.choice(2**10 - 2, size=QUERIES, replace=False) + 1  # something given, something asked
     observed = (masks[:, None] >> np.arange(10)) & 1 == 1
     asked = frame.iloc[-QUERIES:].reset_index(drop=True)
-    return "10 reals", frame.iloc[:-QUERIES], asked.where(pd.DataFrame(observed, columns=asked.columns))
+    return "10 reals", frame.iloc[:-QUERIES], asked.where(pd.DataFrame(observed, columns=asked.columns)), {}
 
 
-def mixed() -> tuple[str, pd.DataFrame, pd.DataFrame]:
+def mixed() -> Table:
     """Diamonds: 7 reals and 3 categorical variables."""
     data = diamonds()
-    return "diamonds (7 reals, 3 categorical)", data.train, data.holed(SEED)
+    return "diamonds (7 reals, 3 categorical)", data.train, data.holed(SEED), POINTS
 
 
-def measure(name: str, train: pd.DataFrame, queries: pd.DataFrame, repeats: int) -> tuple[dict[str, Any], str]:
+def measure(
+    name: str, train: pd.DataFrame, queries: pd.DataFrame, schema: dict[str, Any], repeats: int
+) -> tuple[dict[str, Any], str]:
     """A row of the table, and a line that says whether both answer alike."""
     import genprob
 
-    joint = genprob.fit(train, model="mixture", components=COMPONENTS, seed=SEED)
+    joint = genprob.fit(train, model="mixture", components=COMPONENTS, seed=SEED, schema=schema)
     mixture, encoded = parameters(joint), encode(joint, queries)
 
     def ours() -> Any:
@@ -76,7 +81,7 @@ def measure(name: str, train: pd.DataFrame, queries: pd.DataFrame, repeats: int)
         "ratio": timed.ratio,
     }
     test = agreement(joint, queries, ours(), theirs())
-    return row, f"{name}: ranks of one reference draw among genprob's, one hidden cell a row, {test}."
+    return row, f"{name.capitalize()}: ranks of one reference draw among genprob's, one hidden cell a row, {test}."
 
 
 def parameters(joint: Any) -> Parameters:
