@@ -63,14 +63,16 @@ def infer_schema(ds: xr.Dataset, partial: Any = None, sample_dim: str | None = N
     ['count', 'categorical(a,b)']
     """
     known = Known.of(partial)
-    dim = require_dimension(ds, sample_dim) if sample_dim else str(sample_dimension(ds, known.sample_dim))
-    origin = of_dataset(ds, dim)
     absent = [name for name in known.names if name not in ds.variables]
     if absent:
         raise DataError(
-            f"{origin.source}: no variable {', '.join(map(repr, absent))}, of which the schema speaks; "
-            f"it has {', '.join(repr(str(name)) for name in ds.data_vars)}"
+            f"{ds.attrs.get('source', 'data')}: no variable {', '.join(map(repr, absent))}, of which the schema "
+            f"speaks; it has {', '.join(repr(str(name)) for name in ds.data_vars)}"
         )
+    if known.schema is not None:
+        ds = ds[list(known.names)]
+    dim = require_dimension(ds, sample_dim) if sample_dim else str(sample_dimension(ds, known.sample_dim))
+    origin = of_dataset(ds, dim)
     if known.schema is not None:
         return Schema(tuple(_stated(v, ds, dim, origin) for v in known.schema), dim)
     variables = [

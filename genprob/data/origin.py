@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-FIRST_LINE = "first_line"  # attribute of a data set read from text: the line of its first row, where rows are lines
+FIRST_LINE = "first_line"  # attribute of a data set being read from text: the line of row 0, where rows are lines
 MANY = 3  # cells named in one message
 
 

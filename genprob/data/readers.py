@@ -55,6 +55,7 @@ def read(source: Any, sample_dim: str | None = None, schema: Any = None, *, allo
     known = Known.of(schema)
     ds = _finished(_load(source, sample_dim, known), sample_dim, known, allow_missing)
     _check(ds, known)
+    ds.attrs.pop(FIRST_LINE, None)  # would be wrong as soon as the caller picks or sorts rows
     return ds
 
 

@@ -55,10 +55,11 @@ class Table:
         Raises `DataError` naming source, variable, row and value.
         """
         schema = schema.modelled
-        dim = sample_dimension(ds, schema.sample_dim)
+        present = [name for name in schema.names if name in ds.variables]
+        dim = sample_dimension(ds[present] if present else ds, schema.sample_dim)
         origin = of_dataset(ds, dim, source)
         rows = ds.sizes[dim]
-        absent = [v.name for v in schema if v.name not in ds.variables]
+        absent = [name for name in schema.names if name not in present]
         if absent and not allow_missing:
             raise DataError(
                 f"{origin.source}: no variable {', '.join(map(repr, absent))}; "

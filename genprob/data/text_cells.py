@@ -54,7 +54,7 @@ def typed(text: pa.ChunkedArray, name: str, origin: Origin, levels: Collection[s
     for form, word in ((_NUMBER, "numbers"), (_DATE, "dates")):
         fits = pc.match_substring_regex(cells, form)
         count = pc.sum(fits).as_py() or 0
-        if count == known:
+        if count == known and (levels is None or word == "numbers"):
             return _numbers(cells) if word == "numbers" else _dates(cells, name, origin)
         values = pc.sum(pc.match_substring_regex(distinct, form)).as_py() or 0
         if levels is None and misfits(known, count, values):

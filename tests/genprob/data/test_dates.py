@@ -30,6 +30,11 @@ def test_fractions_of_a_second_are_good_to_a_microsecond(microseconds: list[int]
     assert np.abs(error).max() <= np.timedelta64(1, "us")
 
 
+def test_times_of_a_day_come_back_to_the_millisecond():
+    dates = np.random.default_rng(0).integers(0, 86_400_000, 1000).astype("datetime64[ms]")
+    np.testing.assert_array_equal(to_dates(to_numbers(dates, DAYS), DAYS), dates)
+
+
 def test_missing_and_other_origins():
     dates = np.array(["2020-01-02", "NaT"], dtype="datetime64[D]")
     numbers = to_numbers(dates, "days since 2020-01-01")

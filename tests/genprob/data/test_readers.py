@@ -53,7 +53,7 @@ def test_every_source_gives_the_same_data(tmp_path: Path, form: str):
     source = sources(tmp_path)[form]
     ds = read(source)
     data = frame()
-    assert list(ds.data_vars) == list(data) and ds["x"].dims == ("row",)
+    assert list(ds.data_vars) == list(data) and ds["x"].dims == ("row",) and set(ds.attrs) <= {"source", "note"}
     for name in ("x", "n", "b"):
         np.testing.assert_array_equal(ds[name].values, data[name].to_numpy())
         assert ds[name].dtype == data[name].dtype

@@ -104,6 +104,11 @@ def test_bad_cells_are_named(name: str, value: object, words: list[str]):
     assert any(repr(name) in note for note in table.notes)
 
 
+def test_other_variables_may_lie_elsewhere():
+    ds = data().assign(score=("fold", [0.1, 0.2]))
+    np.testing.assert_array_equal(Table.from_dataset(SCHEMA, ds).values, Table.from_dataset(SCHEMA, data()).values)
+
+
 def test_wrong_event_shape_names_both_sides():
     with pytest.raises(DataError, match=r"'im' has the event shape \(2, 2\), the schema \(2, 3\)"):
         Table.from_dataset(SCHEMA, data().isel(z=slice(2)))
