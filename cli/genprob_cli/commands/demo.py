@@ -43,7 +43,7 @@ QUESTIONS = (
     Question(
         "from a noisy reading",
         "A cheap meter shows blood sugar 120, give or take 10, for a patient of sex 2: how old, and what to expect?",
-        ["glu", "age", "progression"],
+        ["age", "bp", "progression"],
         ("glu=120+-10", "sex=2"),
         "noisy.nc",
     ),

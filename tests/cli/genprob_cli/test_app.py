@@ -57,11 +57,9 @@ def run(environment: dict[str, str], *words: str) -> subprocess.CompletedProcess
 
 
 @pytest.mark.parametrize(("name", "code"), ERRORS.items())
-def test_every_error_is_one_line_and_its_exit_code(verb, capsys, name, code):
-    verb(f"raise errors.{name}('row 3:\\n  not good')")
-    assert app.run(["speak"]) == code
-    out, err = capsys.readouterr()
-    assert (out, err) == ("", "error: row 3: not good\n")
+def test_every_error_is_one_line_and_its_exit_code(verb, name, code):
+    done = run(verb(f"raise errors.{name}('row 3:\\n  not good')"), "speak")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "error: row 3: not good\n")
     assert getattr(errors, name).exit_code == code
 
 
