@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,14 +117,14 @@ def _groups(path: Path, hdf: Any, file: Any, lazy: bool) -> tuple[dict[str, xr.D
     layout, expected = file.attrs["genprob_layout"], file.attrs["genprob_digest"]
     stamp = _stamp(path)
     for place, group in _walk(file):
-        attrs = dict(group.attrs)
+        attrs = _python(group.attrs)
         digest.group(place, attrs)
         variables: dict[str, xr.Variable] = {}
         for name, item in group.variables.items():
             # Of h5netcdf the names of dimensions and the attributes; sizes and values come from HDF5 at once.
             values_of = hdf[item.name]
             dims, shape, dtype = _head(name, tuple(item.dimensions), values_of)
-            raw_attrs = dict(item.attrs)
+            raw_attrs = _python(item.attrs)
             digest.variable(place, name, dims, shape, dtype_name(dtype), raw_attrs)
             data = _digested(digest, place, name, values_of, shape, dtype, keep=not lazy)
             if data is None:
@@ -176,6 +176,11 @@ def _digested(
         if out is not None:
             out[start : start + step] = slab
     return out
+
+
+def _python(attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as they were given: numbers of Python, not of numpy."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in attrs.items()}
 
 
 def _stamp(path: Path) -> tuple[int, int]:

@@ -46,6 +46,7 @@ def test_round_trip(make_answer, tmp_path, lazy, single):
     assert {n: [v.dtype for v in node.variables.values()] for n, node in back.children.items()} == {
         n: [v.dtype for v in node.variables.values()] for n, node in tree.children.items()
     }
+    assert [type(value) for value in back.attrs.values()] == [type(value) for value in tree.attrs.values()]
     assert not any("a.nc" in name for name in open_files())
     assert [p.name for p in tmp_path.iterdir()] == ["a.nc"]
 
