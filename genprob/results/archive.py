@@ -45,7 +45,9 @@ class Archive:
         self.path, self.grows, self.total = path, grows, total
         self._layout, self._done, self._parts = layout, 0, 0
         self._raw = _Disk(temporary, "w+b")
-        self._hdf = h5py.File(self._raw, "w", track_order=True, libver=("v110", "v110"))
+        # The newest form that netCDF-C of any age in use reads; its checksums cover all but the values. A variable is
+        # written in order, so that more than its last chunk need not be held.
+        self._hdf = h5py.File(self._raw, "w", track_order=True, libver=("v110", "v110"), rdcc_nbytes=_CHUNK)
         self._file = h5netcdf.File(self._hdf, "a")
         self._digest = Digest()
         self._group_attrs: dict[str, dict[str, Any]] = {}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 EAGER = 1 << 28
 """Files that declare fewer bytes are read at once; larger ones as their parts are asked for."""
-_SLAB = 1 << 24
+_SLAB = 1 << 22
 
 
 def write(data: xr.DataTree | xr.Dataset, path: str | Path) -> Path:
@@ -126,7 +126,7 @@ def _groups(path: Path, hdf: Any, file: Any, lazy: bool) -> tuple[dict[str, xr.D
             dims, shape, dtype = _head(name, tuple(item.dimensions), values_of)
             raw_attrs = _python(item.attrs)
             digest.variable(place, name, dims, shape, dtype_name(dtype), raw_attrs)
-            data = _digested(digest, place, name, values_of, shape, dtype, keep=not lazy)
+            data = _digested(digest, place, name, values_of, shape, dtype, not lazy or dims == (name,))
             if data is None:
                 stored = StoredArray(path, item.name, stamp, shape, raw_attrs, dtype)
                 variables[name] = xr.Variable(dims, stored.lazy(), stored.attrs, fastpath=True)
@@ -167,8 +167,6 @@ def _digested(
         return data
     row = dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64))
     step = max(1, _SLAB // max(row, 1))
-    # A coordinate is small, and xarray loads it anyway.
-    keep = keep or (len(shape) == 1 and dtype.itemsize * shape[0] <= _SLAB)
     out = np.empty(shape, dtype) if keep else None
     for start in range(0, shape[0], step):
         slab = read(item, (slice(start, min(start + step, shape[0])),), dtype)

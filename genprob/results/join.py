@@ -24,11 +24,12 @@ def join(parts: Sequence[Answer]) -> Answer:
         observed = np.concatenate(
             [p.observed if p.observed is not None else np.full((p.queries, p.schema.width), np.nan) for p in parts]
         )
-    marginals = {name: _join_marginals([p.marginals[name] for p in parts]) for name in parts[0].marginals}
+    marginals = {name: join_marginals([p.marginals[name] for p in parts]) for name in parts[0].marginals}
     return replace(parts[0], **arrays, **texts, observed=observed, marginals=marginals)
 
 
-def _join_marginals(parts: Sequence[Marginal]) -> Marginal:
+def join_marginals(parts: Sequence[Marginal]) -> Marginal:
+    """One target's marginal over consecutive parts of a batch."""
     joined = {}
     for field in fields(Marginal):
         values = [getattr(p, field.name) for p in parts]
