@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -27,24 +29,27 @@ def count_table(mixture: Mixture, count_values: list[Tensor]) -> Tensor:
     return torch.cat(parts, 1) if parts else mixture.logits.new_zeros(len(mixture.logits), 0)
 
 
-@torch.no_grad()
-def expectation(mixture: Mixture, rows: Rows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Expected sufficient statistics `weight [K]`, `first [K, d]`, `second [K, d, d]`, `hits [K, levels + counts]`.
+@dataclass(frozen=True)
+class _Stretch:
+    """Consecutive sorted rows of whole patterns (or a piece of one), with the log p(k, row) of each component."""
 
-    Responsibilities are formed pattern by pattern and folded into statistics at once, so that memory stays bounded.
-    """
-    mean, covariance = mixture.mean.detach(), mixture.covariance().detach()
-    components, d = mean.shape
-    prior = mixture.weights().detach()
+    first: int
+    last: int
+    bounds: list[int]
+    swept: gaussian.Swept
+    phi: Tensor | None
+    joint: Tensor
+
+
+def _stretches(mixture: Mixture, rows: Rows) -> Iterator[_Stretch]:
+    """All rows, a stretch that fits in memory at a time."""
+    mean, covariance, prior = mixture.mean.detach(), mixture.covariance().detach(), mixture.weights().detach()
     table = torch.cat([mixture.level_log_probs().detach(), count_table(mixture, rows.count_values).detach()], 1)
-    moments = gaussian.Moments.zeros(components, d, mean)
-    hits = mean.new_zeros(components, table.shape[1])
-    total = mean.new_zeros(())
-    starts = rows.patterns.starts
-    for part in gaussian.chunks(len(rows.patterns), components, d):
+    d = mean.shape[1]
+    for part in gaussian.chunks(len(rows.patterns), len(mean), d):
         swept = gaussian.sweep(covariance, rows.patterns.masks[part])
         theta = gaussian.weights(mean, swept) if d <= gaussian.WIDE else None
-        for first, last, bounds, local in _stretches(starts, part):
+        for first, last, bounds, local in _ranges(rows.patterns.starts, part):
             y = rows.y[first:last]
             phi = rows.phi[first:last] if rows.phi is not None else gaussian.features(y) if theta is not None else None
             one = gaussian.Swept(swept.matrix[:, :, local], swept.logdet[local], swept.masks[local])
@@ -55,22 +60,44 @@ def expectation(mixture: Mixture, rows: Rows) -> tuple[dict[str, Tensor], dict[s
             joint += prior
             if table.shape[1]:
                 joint.addmm_(rows.hits[first:last], table.T)
-            peak = joint.amax(1, keepdim=True)
-            responsibility = joint.sub_(peak).exp_()
-            mass = responsibility.sum(1, keepdim=True)
-            responsibility /= mass
-            total += (peak + mass.log()).sum()
-            moments.add(responsibility, y, bounds, mean, one, phi)
-            if table.shape[1]:
-                hits.addmm_(responsibility.T, rows.hits[first:last])
+            yield _Stretch(first, last, bounds, one, phi, joint)
+
+
+@torch.no_grad()
+def expectation(mixture: Mixture, rows: Rows) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Expected sufficient statistics `weight [K]`, `first [K, d]`, `second [K, d, d]`, `hits [K, levels + counts]`.
+
+    Responsibilities are formed pattern by pattern and folded into statistics at once, so that memory stays bounded.
+    """
+    mean = mixture.mean.detach()
+    moments = gaussian.Moments.zeros(*mean.shape, mean)
+    hits = mean.new_zeros(len(mean), rows.hits.shape[1])
+    total = mean.new_zeros(())
+    for part in _stretches(mixture, rows):
+        peak = part.joint.amax(1, keepdim=True)
+        responsibility = part.joint.sub_(peak).exp_()
+        mass = responsibility.sum(1, keepdim=True)
+        responsibility /= mass
+        total += (peak + mass.log()).sum()
+        moments.add(responsibility, rows.y[part.first : part.last], part.bounds, mean, part.swept, part.phi)
+        hits.addmm_(responsibility.T, rows.hits[part.first : part.last])
     n = len(rows)
     statistics = {"weight": moments.weight, "first": moments.first, "second": moments.second, "hits": hits}
     likelihood = (total + rows.log_jacobian.sum()) / n
-    objective = likelihood + log_prior(mixture, covariance) / n
+    objective = likelihood + log_prior(mixture, mixture.covariance().detach()) / n
     return statistics, {"log_likelihood": likelihood, "objective": objective}
 
 
-def _stretches(starts: list[int], part: slice):
+@torch.no_grad()
+def log_density(mixture: Mixture, rows: Rows) -> Tensor:
+    """log p(known cells) of each row in the batch's order, data units, `[rows]`."""
+    out = rows.log_jacobian.clone()
+    for part in _stretches(mixture, rows):
+        out[rows.patterns.order[part.first : part.last]] += torch.logsumexp(part.joint, 1)
+    return out
+
+
+def _ranges(starts: list[int], part: slice) -> Iterator[tuple[int, int, list[int], slice]]:
     """Row ranges of a chunk of patterns: whole patterns together, long patterns cut, each with local offsets."""
     p = part.start
     while p < part.stop:

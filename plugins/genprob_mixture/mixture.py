@@ -178,8 +178,7 @@ class Mixture(Model):
     @torch.no_grad()
     def score_rows(self, batch: Batch) -> Tensor:
         """log p(known cells) in data units, cells at their centres times their widths, `[rows]`."""
-        rows = encode(batch, self.encoder, self.tables)
-        return torch.logsumexp(self.weights() + self.component_log_density(batch), -1) + rows.log_jacobian
+        return em.log_density(self, encode(batch, self.encoder, self.tables))
 
     def weights(self) -> Tensor:
         """log p(k), `[K]`."""

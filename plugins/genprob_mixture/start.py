@@ -102,7 +102,7 @@ def _from_clusters(mixture: Mixture, rows: Rows, seed: int) -> None:
     else:
         label = np.zeros(len(space), dtype=int)
     one = torch.nn.functional.one_hot(torch.as_tensor(label, dtype=torch.long), components)
-    share = 0.9 * one.to(rows.y) + 0.1 / components
+    share = one.to(rows.y)
     weight, first = share.sum(0), share.T @ rows.y
     second = torch.stack([(share[:, k, None] * rows.y).T @ rows.y for k in range(components)])
     unknown = ~rows.patterns.masks[rows.patterns.of_row[rows.patterns.order]]
