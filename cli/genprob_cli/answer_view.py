@@ -15,21 +15,33 @@ _SHOWN = 5
 
 
 def document(tree: xr.DataTree) -> dict[str, Any]:
-    """The status of an answer and one row per target (and query) under `marginals`."""
-    from genprob.results.summary import status, summary
+    """The status of an answer and, under `marginals`, one row per target (and query); what was known is left out."""
+    from genprob.results.summary import status
 
     said = status(tree)
-    return {**said, "marginals": summary(tree, first=int(said.get("queries") or 1))}
+    return {**said, "marginals": _asked(tree, int(said.get("queries") or 1))}
 
 
 def view(tree: xr.DataTree) -> Any:
     """Tables of the targets and what is to be said about trust."""
-    from genprob.results.summary import status, summary
+    from genprob.results.summary import status
 
     said = status(tree)
     queries = int(said.get("queries") or 1)
-    more = f"({_SHOWN} of {queries} queries are shown)" if queries > _SHOWN else None
-    return stack(variables(summary(tree, first=_SHOWN)), more, "", trust(said))
+    more = f"({_SHOWN} of {queries} queries are shown)\n" if queries > _SHOWN else None
+    return stack(variables(_asked(tree, _SHOWN)), more, trust(said))
+
+
+def _asked(tree: xr.DataTree, first: int) -> list[dict[str, Any]]:
+    """Rows of the first queries, less the variables that a query of a batch was given whole."""
+    from genprob.results.summary import summary
+
+    rows = summary(tree, first=first)
+    if "query" not in tree["posterior"].dims or "observed_data" not in tree.children:
+        return rows
+    known = tree["observed_data"].to_dataset().isel(query=slice(first)).notnull()
+    given = {str(name): values.all([d for d in values.dims if d != "query"]).values for name, values in known.items()}
+    return [row for row in rows if row["variable"] not in given or not given[row["variable"]][row["query"]]]
 
 
 def variables(rows: Iterable[Mapping[str, Any]]) -> Any:

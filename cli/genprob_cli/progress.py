@@ -15,12 +15,13 @@ INTERVAL = 5.0
 class Progress:
     """Takes the events of `genprob.fit` as they come; everything goes to stderr.
 
-    An event has `phase`, `step`, `steps` (None where a condition ends the phase), `metrics` and `message`.
+    An event has `phase`, `step`, `steps` (None where a condition ends the phase), `metrics`, `watch` (the name of the
+    metric that tells most), or only a `message`.
     """
 
     def __init__(self, file: IO[str] | None = None) -> None:
         self._file = file if file is not None else sys.stderr
-        self._began = time.monotonic()
+        self._began = 0.0
         self._first: int | None = None
         self._printed = -INTERVAL
         self._bar: Any = None
@@ -58,13 +59,14 @@ class Progress:
         step = event.get("step")
         if step is None:
             return
-        steps, metrics = event.get("steps"), _metrics(event.get("metrics") or {})
+        steps, metrics = event.get("steps"), _metrics(event)
         phase = str(event.get("phase") or "fit")
         if self._bar is not None:
             self._bar.update(self._task, description=phase, completed=step, total=steps, metrics=metrics)
             return
         now = time.monotonic()
-        self._first = step if self._first is None else self._first
+        if self._first is None:
+            self._first, self._began = step, now
         if now - self._printed >= INTERVAL or step == steps:
             self._printed = now
             of = f"/{steps}" if steps else ""
@@ -84,8 +86,11 @@ class Progress:
             print(line, file=self._file, flush=True)
 
 
-def _metrics(metrics: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {float(value):.4g}" for name, value in metrics.items())
+def _metrics(event: Mapping[str, Any]) -> str:
+    """The metric to watch and the held-out score, if the event says which; else all."""
+    metrics, watched = event.get("metrics") or {}, event.get("watch")
+    shown = {name: metrics[name] for name in (watched, "held_out") if name in metrics} or metrics
+    return "  ".join(f"{name} {float(value):.4g}" for name, value in shown.items())
 
 
 def _clock(seconds: float) -> str:

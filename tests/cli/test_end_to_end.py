@@ -323,7 +323,14 @@ def test_an_interrupted_fit_saves_and_resumes(table, tmp_path, number, code):
 def test_demo_explains_itself(tmp_path):
     done = run("demo", "--out", tmp_path / "demo")
     assert done.returncode == 0, done.stderr
-    for words in ("Question 1", "Question 4", "progression=250..", "glu=120+-10", "reliable", "Next: genprob fit"):
+    for words in (
+        "Question 1",
+        "Question 4: fill the holes",
+        "progression=250..",
+        "glu=120+-10",
+        "reliable",
+        "Next: genprob fit",
+    ):
         assert words in done.stdout
     assert {p.name for p in (tmp_path / "demo").iterdir()} >= {"run", "forward.nc", "backward.nc", "filled.nc"}
     said = document("demo", "--out", tmp_path / "demo")  # a second time it uses the run that is there

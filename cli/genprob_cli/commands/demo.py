@@ -42,7 +42,8 @@ QUESTIONS = (
     ),
     Question(
         "from a noisy reading",
-        "A cheap meter shows blood sugar 120, give or take 10, for a patient of sex 2: how old, and what to expect?",
+        "A cheap meter shows blood sugar 120, give or take 10, for a patient of sex 2\n"
+        "(the source codes sex as 1 and 2): how old, and what to expect?",
         ["age", "bp", "progression"],
         ("glu=120+-10", "sex=2"),
         "noisy.nc",
@@ -103,7 +104,7 @@ def _fit(data: Any, folder: Path) -> Any:
 def _ask(number: int, question: Question, run: Path) -> None:
     targets = " ".join(f"--target {name}" for name in question.targets)
     given = " ".join(f"--given '{text}'" for text in question.given)
-    _say(f"Question {number}, {question.title}", question.words, f"  genprob query {run} {targets} {given}", "")
+    _say(f"Question {number}: {question.title}", question.words, f"  genprob query {run} {targets} {given}", "")
 
 
 def _evidence(joint: Any, question: Question) -> dict[str, Any]:
@@ -117,17 +118,18 @@ def _fill(joint: Any, data: Any, out: Path) -> dict[str, Any]:
     from genprob_cli.answer_view import document, view
 
     frame = data.to_dataframe()
-    holed = frame[frame.isna().any(axis=1)].head(3)
-    names = ", ".join(
-        f"patient {place}: {' and '.join(map(str, row.index[row.isna()]))}" for place, row in holed.iterrows()
+    holed = frame[frame.isna().any(axis=1)].head(3).reset_index(drop=True)
+    holed.to_csv(out / "holes.csv", index=False)
+    names = "; ".join(
+        f"row {place}: {' and '.join(map(str, row.index[row.isna()]))}" for place, row in holed.iterrows()
     )
     _say(
-        f"Question {len(QUESTIONS) + 1}, fill the holes",
-        f"The first three patients with holes ({names}): what belongs there?",
-        "  genprob query RUN --rows table.csv --out filled.nc",
+        f"Question {len(QUESTIONS) + 1}: fill the holes",
+        f"Three patients with holes ({names}): what belongs there, and how sure is it?",
+        f"  genprob query {out / 'run'} --rows {out / 'holes.csv'} --draws 200 --out {out / 'filled.nc'}",
         "",
     )
-    tree = joint.query(rows=holed, draws=200, seed=0, out=out / "filled.nc")
+    tree = joint.query(rows=out / "holes.csv", draws=200, seed=0, out=out / "filled.nc")
     _say(view(tree), "")
     return document(tree)
 

@@ -16,7 +16,7 @@ def event(step, steps=100, **more):
 
 
 def test_piped_progress_is_plain_lines_with_eta_and_metrics(monkeypatch):
-    clock = iter([0.0, 0.0, 10.0, 11.0, 100.0])
+    clock = iter([0.0, 10.0, 11.0, 100.0])
     monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
     file = io.StringIO()
     with Progress(file) as progress:
@@ -48,6 +48,13 @@ def test_a_phase_without_an_end_has_no_eta():
     with Progress(file) as progress:
         progress(event(3, steps=None))
     assert file.getvalue() == "em step 3  objective -3.142\n"
+
+
+def test_the_watched_metric_is_shown_alone():
+    file = io.StringIO()
+    with Progress(file) as progress:
+        progress(event(3, watch="objective", metrics={"objective": 1.0, "step_size": 2.0, "held_out": 3.0}))
+    assert file.getvalue() == "em step 3/100  objective 1  held_out 3\n"
 
 
 def test_clocks():
