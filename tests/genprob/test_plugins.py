@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import textwrap
-from pathlib import Path
 
 import pytest
 
@@ -12,40 +10,6 @@ from genprob.errors import PluginError, UsageError
 
 MODEL = 'ModelSpec("{name}", "{factory}", "a model", ("ml",))'
 HOOKS = "from genprob.hookspecs import hookimpl\nfrom genprob.spec import ModelSpec\n"
-
-
-class Site:
-    """A folder on sys.path with distributions that a test writes."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def install(self, distribution: str, entry: str, source: str, version: str = "1.0") -> None:
-        """A distribution with one module of hooks behind one entry point of group genprob."""
-        module = f"{distribution.replace('-', '_')}_{entry}"
-        (self.folder / f"{module}.py").write_text(textwrap.dedent(source))
-        info = self.folder / f"{distribution.replace('-', '_')}-{version}.dist-info"
-        info.mkdir(exist_ok=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {version}\n")
-        with (info / "entry_points.txt").open("a") as file:
-            file.write(f"[genprob]\n{entry} = {module}\n")
-
-    def model(self, distribution: str, entry: str, name: str, factory: str = "json:dumps") -> None:
-        spec = MODEL.format(name=name, factory=factory)
-        self.install(distribution, entry, f"{HOOKS}\n@hookimpl\ndef genprob_models():\n    return [{spec}]\n")
-
-
-@pytest.fixture
-def site(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delenv("GENPROB_PLUGINS", raising=False)
-    plugins._load.cache_clear()
-    before = set(sys.modules)
-    yield Site(tmp_path)
-    plugins._load.cache_clear()
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
 
 
 def failures() -> dict[str, str]:
