@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
+from genprob import hookspecs, spec
 from genprob_cli import app
 
 REFERENCE = Path(__file__).with_name("reference")
@@ -29,6 +31,35 @@ def cli() -> str:
         if entries[0].module.startswith("genprob_cli."):
             parts += ["", *_verb(name, app.load(name))]
     return "\n".join(parts) + "\n"
+
+
+def hooks() -> str:
+    """The hook menu and the specs that hooks return."""
+    parts = [
+        "# Hooks and specs",
+        "",
+        "Made by `make docs` from the code; do not edit.",
+        "",
+        "A plugin is a distribution with an entry point of group `genprob` that names a light module of hooks. Each hook",
+        'returns an iterable of frozen specs; a spec names its factory as `"module:attr"`, which is imported when it is',
+        "used. A factory's keyword parameters are its options (`--set`); `*args` and `**kwargs` are refused.",
+        "",
+        "| hook | returns |",
+        "|---|---|",
+    ]
+    menu = [(name, hook) for name, hook in vars(hookspecs).items() if name.startswith("genprob_")]
+    for name, hook in menu:
+        signature = inspect.signature(hook)
+        parts.append(f"| `{name}{signature}` | {inspect.getdoc(hook)} |")
+    for kind in (spec.ModelSpec, spec.InferenceSpec, spec.StrategySpec, spec.MetricSpec, spec.DatasetSpec):
+        parts += ["", f"## {kind.__name__}", "", inspect.getdoc(kind) or "", "", "```python"]
+        parts += [f"{f.name}: {f.type}{_given(f)}" for f in dataclasses.fields(kind)]
+        parts += ["```"]
+    return "\n".join(parts) + "\n"
+
+
+def _given(field: dataclasses.Field[Any]) -> str:
+    return "" if field.default is dataclasses.MISSING else f" = {field.default!r}"
 
 
 def _verb(name: str, verb: Callable[..., Any]) -> list[str]:
@@ -66,5 +97,8 @@ def _cell(text: str | None) -> str:
     return (text or "").replace("|", "\\|")
 
 
+PAGES = {"cli.md": cli, "hooks.md": hooks}
+
 if __name__ == "__main__":
-    (REFERENCE / "cli.md").write_text(cli(), encoding="utf-8")
+    for name, page in PAGES.items():
+        (REFERENCE / name).write_text(page(), encoding="utf-8")

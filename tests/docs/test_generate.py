@@ -3,6 +3,9 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import pytest
+
+from genprob import hookspecs
 from genprob_cli import app
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -16,8 +19,17 @@ def generator():
     return module
 
 
-def test_the_reference_of_the_command_line_is_current():
-    assert (DOCS / "reference" / "cli.md").read_text(encoding="utf-8") == generator().cli(), "run make docs"
+@pytest.mark.parametrize("page", ["cli.md", "hooks.md"])
+def test_the_reference_is_current(page):
+    made = generator().PAGES[page]()
+    assert (DOCS / "reference" / page).read_text(encoding="utf-8") == made, "run make docs"
+
+
+def test_every_hook_is_on_the_menu():
+    page = generator().hooks()
+    for name in vars(hookspecs):
+        if name.startswith("genprob_"):
+            assert f"`{name}(" in page
 
 
 def test_every_option_is_documented():
