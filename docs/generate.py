@@ -40,22 +40,29 @@ def hooks() -> str:
         "",
         "Made by `make docs` from the code; do not edit.",
         "",
-        "A plugin is a distribution with an entry point of group `genprob` that names a light module of hooks. Each hook",
-        'returns an iterable of frozen specs; a spec names its factory as `"module:attr"`, which is imported when it is',
-        "used. A factory's keyword parameters are its options (`--set`); `*args` and `**kwargs` are refused.",
+        "A plugin is a distribution with an entry point of group `genprob` that names a light module of hooks. Each",
+        'hook returns an iterable of frozen specs; a spec names its factory as `"module:attr"`, which is imported when',
+        "it is used. A factory's keyword parameters are its options (`--set`); `*args` and `**kwargs` are refused.",
         "",
         "| hook | returns |",
         "|---|---|",
     ]
     menu = [(name, hook) for name, hook in vars(hookspecs).items() if name.startswith("genprob_")]
     for name, hook in menu:
-        signature = inspect.signature(hook)
-        parts.append(f"| `{name}{signature}` | {inspect.getdoc(hook)} |")
+        returned = inspect.signature(hook).return_annotation
+        parts.append(f"| `{name}() -> {returned}` | {inspect.getdoc(hook)} |")
     for kind in (spec.ModelSpec, spec.InferenceSpec, spec.StrategySpec, spec.MetricSpec, spec.DatasetSpec):
-        parts += ["", f"## {kind.__name__}", "", inspect.getdoc(kind) or "", "", "```python"]
+        parts += ["", f"## {kind.__name__}", "", _listed(inspect.getdoc(kind) or ""), "", "```python"]
         parts += [f"{f.name}: {f.type}{_given(f)}" for f in dataclasses.fields(kind)]
         parts += ["```"]
     return "\n".join(parts) + "\n"
+
+
+def _listed(docstring: str) -> str:
+    """A docstring whose `Arguments:` are a list."""
+    text, _, arguments = docstring.partition("Arguments:\n")
+    items = [f"- `{name}`:{doc}" for name, _, doc in (line.strip().partition(":") for line in arguments.splitlines())]
+    return text + "\n".join(items)
 
 
 def _given(field: dataclasses.Field[Any]) -> str:
