@@ -53,7 +53,7 @@ class StoredArray(BackendArray):
                 data = read(hdf[self._place], key, self._stored_dtype)
         except FileNotFoundError:
             raise CorruptFileError(f"{self._path}: was removed while it was in use") from None
-        return coding.decode(data, self._stored_attrs)[0]
+        return coding.decode(data, self._stored_attrs)[0].astype(self.dtype, copy=False)
 
 
 def read(item: Any, key: tuple[Any, ...], dtype: np.dtype[Any]) -> np.ndarray:

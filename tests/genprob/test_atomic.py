@@ -74,7 +74,7 @@ def test_no_room_is_a_resource_error(tmp_path, monkeypatch, number, place):
     target.write_text("old")
 
     def refuse(*_, **__):
-        raise OSError(number, os.strerror(number))
+        raise OSError(number, "refused")
 
     if place == "write":
         monkeypatch.setattr(Path, "write_bytes", refuse)

@@ -257,6 +257,30 @@ def test_a_file_replaced_half_way_is_still_vouched_for(tmp_path, monkeypatch, mo
     assert run.config == ({"seed": 0} if moment == "rename" else {"seed": 0, "steps": 99})
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_checkpoint_replaced_half_way_is_still_vouched_for(tmp_path, monkeypatch, moment):
+    path = make(tmp_path / "a")
+    from genprob import atomic
+
+    real = atomic.put
+
+    def dies(temporary, target):
+        if target.name == "30":
+            if moment == "after":
+                real(temporary, target)
+            raise KeyboardInterrupt
+        real(temporary, target)
+
+    with Run.open(path) as run:
+        monkeypatch.setattr(atomic, "put", dies)
+        with pytest.raises(KeyboardInterrupt):
+            run.save(30, {"step": 30, "again": True})
+    monkeypatch.undo()
+    run = Run.open(path)
+    run.verify()
+    assert ("again" in run.load().tree) == (moment == "after")
+
+
 def test_kept_files_are_vouched_for(tmp_path):
     path = make(tmp_path / "a")
     with Run.open(path) as run:

@@ -43,9 +43,11 @@ def test_round_trip(make_answer, tmp_path, lazy, single):
     path = file.write(tree, tmp_path / "a.nc")
     back = file.open(path, lazy=lazy)
     xr.testing.assert_identical(back, tree)
-    assert {n: [v.dtype for v in node.variables.values()] for n, node in back.children.items()} == {
-        n: [v.dtype for v in node.variables.values()] for n, node in tree.children.items()
-    }
+    for name, node in tree.children.items():
+        for variable, values in node.variables.items():
+            # A text that is not read yet is declared as wide as its bytes.
+            other = back[name].variables[variable].dtype
+            assert other == values.dtype or (other.kind == values.dtype.kind == "U" and lazy)
     assert [type(value) for value in back.attrs.values()] == [type(value) for value in tree.attrs.values()]
     assert not any("a.nc" in name for name in open_files())
     assert [p.name for p in tmp_path.iterdir()] == ["a.nc"]
@@ -110,6 +112,12 @@ def test_storage(written):
 def small(make_answer, tmp_path_factory):
     answer = make_answer(queries=1, chains=1, size=3, targets=("price", "cut"), single=True, prior=False, observed=None)
     tree = answer_tree(answer)
+    # Fewer variables of the same sorts: hundreds of damaged copies are opened.
+    for group, names in (
+        ("marginals", ["price_mean", "cut_pmf"]),
+        ("sample_stats", ["ess", "computation", "reliable"]),
+    ):
+        tree[group] = xr.DataTree(tree[group].to_dataset()[names])
     return tree, file.write(tree, tmp_path_factory.mktemp("small") / "a.nc")
 
 

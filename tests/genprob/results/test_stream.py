@@ -50,6 +50,9 @@ def test_equals_the_file_written_whole(whole, parts, tmp_path, queries, lazy):
     expected.attrs["seconds"] = 0.5 * len(parts)
     xr.testing.assert_identical(file.open(path, lazy=lazy), expected)
     assert digest(path) == digest(file.write(expected, tmp_path / "b.nc"))
+    with h5py.File(path) as hdf:
+        for variable in (hdf["posterior/price"], hdf["sample_stats/strategy"]):
+            assert [dim[0].shape[0] for dim in variable.dims] == list(variable.shape)
     with xr.open_datatree(path, engine="h5netcdf") as other:
         assert other["sample_stats"]["strategy"].values.tolist() == list(whole.strategy)
         assert other["posterior"].sizes["query"] == 11
