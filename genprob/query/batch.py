@@ -167,7 +167,7 @@ def _place_range(
         raise UsageError(f"variable {variable.name!r}: the interval {lo}..{hi} is upside down")
     if low == high and not (variable.cell or variable.is_count):
         raise UsageError(
-            f"variable {variable.name!r}: the interval {lo}..{hi} is a single point, of probability zero; give the value"
+            f"variable {variable.name!r}: the interval {lo}..{hi} is a point, of probability zero; give the value"
         )
     probe_lo, probe_hi = low, high
     if variable.cell is not None:
@@ -210,6 +210,8 @@ def _place_set(batch: QueryBatch, q: int, variable: Variable, columns: range, va
     if variable.size != 1:
         raise UsageError(f"variable {variable.name!r} is an array; sets are for scalars")
     coded = sorted({float(encode(batch.schema, variable.name, v)[0]) for v in values})
+    if variable.cell is not None:  # two values of one cell are one member
+        coded = np.unique(variable.cell.snap(np.array(coded))).tolist()
     column = columns[0]
     batch.kind[q, column] = SET
     if variable.cardinality is not None:
@@ -252,6 +254,9 @@ def _place_soft(batch: QueryBatch, q: int, variable: Variable, columns: range, v
         raise UsageError(f"variable {variable.name!r} is {kind}: give Soft({{label: likelihood, ...}})")
     if sd is None or not (np.isfinite(sd) and sd > 0):
         raise UsageError(f"variable {variable.name!r}: Soft(value, sd=...) needs a standard deviation above zero")
+    reading = _number(batch.schema, variable, value)
+    if not np.isfinite(reading):
+        raise UsageError(f"variable {variable.name!r}: a noisy reading of {value} says nothing; give a finite number")
     batch.kind[q, columns] = NOISY
-    batch.a[q, columns] = _number(batch.schema, variable, value)
+    batch.a[q, columns] = reading
     batch.b[q, columns] = sd

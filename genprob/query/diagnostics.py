@@ -43,7 +43,7 @@ def pareto_k(log_weight: np.ndarray) -> np.ndarray:
 
 def _generalised_pareto_shape(excess: np.ndarray) -> np.ndarray:
     """Shape of the generalised Pareto law for ascending `[queries, n]` excesses."""
-    queries, n = excess.shape
+    n = excess.shape[1]
     grid = 30 + int(math.sqrt(n))
     j = np.arange(1, grid + 1)
     quartile = excess[:, int(n / 4 + 0.5) - 1]

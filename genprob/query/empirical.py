@@ -17,7 +17,8 @@ def marginals(schema: Schema, values: np.ndarray, targets: tuple[str, ...]) -> d
         x = values[:, :, schema.slices[name]].reshape(queries, draws, *variable.shape)
         pmf = pmf_error = None
         if variable.cardinality is not None:
-            pmf = np.stack([(x == level).mean(1) for level in range(variable.cardinality)], -1)
+            levels = [np.where(np.isnan(x), np.nan, x == level) for level in range(variable.cardinality)]
+            pmf = np.stack([hit.mean(1) for hit in levels], -1)
             pmf_error = np.sqrt(pmf * (1 - pmf) / draws)
         if variable.support.kind == "categorical":
             blank = np.full((queries, *variable.shape), np.nan)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ESCALATION = 8
 """Factor on the budget of a strategy whose computation failed, before the next one is tried."""
 _AGREE = 5.0
+"""Standard errors by which the log-evidence of a failed try may differ from the answer's without a word."""
 
 
 @dataclass(frozen=True)
@@ -144,12 +145,13 @@ class Planner:
             if final.impossible(q):
                 raise UsageError(f"{which}the evidence has probability zero under the joint; relax or drop some of it")
             if np.isnan(final.values[q][:, :, queries.asked[q]]).any():
-                raise UnreliableError(f"{which}no strategy reached the evidence within its budget ({final.failures[q]})")
+                why = final.failures[q]
+                raise UnreliableError(f"{which}no strategy reached the evidence within its budget ({why})")
         status, why = support.judge(self.joint, queries, final.log_evidence)
         computation = ["fail" if f else "ok" for f in final.failures]
         reasons = [
-            "; ".join(r for r in (f"computation: {f}" if f else "", s, "calibration: not audited") if r)
-            for f, s in zip(final.failures, why, strict=True)
+            "; ".join(r for r in (f"computation: {f}" if f else "", c, s, "calibration: not audited") if r)
+            for f, c, s in zip(final.failures, final.contradictions(), why, strict=True)
         ]
         reliable = np.array([c == "ok" and s == "ok" for c, s in zip(computation, status, strict=True)], dtype=np.int64)
         points = queries.kind == POINT
@@ -223,6 +225,7 @@ class _Gathered:
     law: list[str]
     limit: list[str]
     failures: list[str]
+    claims: list[list[tuple[str, float, float]]]
 
     @classmethod
     def blank(cls, queries: QueryBatch, draws: int) -> _Gathered:
@@ -230,33 +233,53 @@ class _Gathered:
         numbers = [np.full(n, np.nan) for _ in range(5)]
         texts = [[""] * n for _ in range(5)]
         values = np.full((n, 1, draws, queries.schema.width), np.nan)
-        return cls(queries, values, {}, *numbers, np.zeros(n, dtype=np.int64), *texts)
+        return cls(queries, values, {}, *numbers, np.zeros(n, dtype=np.int64), *texts, [[] for _ in range(n)])
 
     def impossible(self, q: int) -> bool:
         """True where an exact computation found that the evidence has probability zero."""
         return bool(self.guarantee[q] == "exact" and self.log_evidence[q] == -np.inf)
 
     def take(self, index: np.ndarray, name: str, offers: Sequence[Offer | Refusal], answers: Answers) -> None:
-        """Takes over answers; an earlier failed try that claimed another evidence is kept as a reason."""
+        """Takes over answers, except where this try failed as well and rests on fewer draws than the one before."""
         if answers.values.shape[1] != self.values.shape[1]:
             raise UsageError(f"strategy {name!r} answers with {answers.values.shape[1]} chains, others with 1")
-        self.values[index] = answers.values
-        for field in ("log_evidence", "log_evidence_se", "ess", "khat", "rhat"):
-            getattr(self, field)[index] = getattr(answers, field)
+        for q, evidence, error in zip(index.tolist(), answers.log_evidence, answers.log_evidence_se, strict=True):
+            self.claims[q].append((name, float(evidence), float(error)))
         self.tries[index] += 1
-        for position, (q, offer) in enumerate(zip(index.tolist(), offers, strict=True)):
+        worse = np.array([bool(f) for f in answers.failures]) & (np.nan_to_num(answers.ess) < self.ess[index])
+        better = np.flatnonzero(~worse)
+        kept = index[better]
+        self.values[kept] = answers.values[better]
+        for field in ("log_evidence", "log_evidence_se", "ess", "khat", "rhat"):
+            getattr(self, field)[kept] = getattr(answers, field)[better]
+        for position, q in zip(better.tolist(), kept.tolist(), strict=True):
+            offer = offers[position]
             assert isinstance(offer, Offer)
             self.strategy[q], self.guarantee[q], self.law[q], self.limit[q] = (
                 name, offer.guarantee, offer.law, offer.limit,
             )  # fmt: skip
             self.failures[q] = answers.failures[position]
         for target, marginal in answers.marginals.items():
-            self.marginals[target] = _merge(self.marginals.get(target), marginal, index, len(self.queries))
+            self.marginals[target] = _merge(self.marginals.get(target), marginal, better, kept, len(self.queries))
+
+    def contradictions(self) -> list[str]:
+        """Per query, what failed tries claimed of the evidence that the answer does not bear out."""
+        out = []
+        for q, claims in enumerate(self.claims):
+            evidence, error = self.log_evidence[q], self.log_evidence_se[q]
+            far = [
+                f"an earlier try of {name} claimed a log-evidence of {claimed:.3f}, this answer {evidence:.3f}"
+                for name, claimed, spread in claims
+                if np.isfinite([claimed, spread, evidence, error]).all()
+                and abs(claimed - evidence) > _AGREE * np.hypot(spread, error) + 0.02
+            ]
+            out.append("; ".join(far))
+        return out
 
 
-def _merge(whole: Marginal | None, part: Marginal, index: np.ndarray, queries: int) -> Marginal:
-    """The marginal of all queries with those at `index` replaced."""
-    if len(index) == queries:
+def _merge(whole: Marginal | None, part: Marginal, better: np.ndarray, index: np.ndarray, queries: int) -> Marginal:
+    """The marginal of all queries with those at `index` replaced by those at `better` of a part."""
+    if len(better) == queries:
         return part
     arrays = {}
     for name in ("mean", "sd", "mcse", "quantiles", "pmf", "pmf_mcse"):
@@ -266,6 +289,6 @@ def _merge(whole: Marginal | None, part: Marginal, index: np.ndarray, queries: i
             continue
         old = getattr(whole, name) if whole is not None else np.full((queries, *new.shape[1:]), np.nan)
         old = old.copy()
-        old[index] = new
+        old[index] = new[better]
         arrays[name] = old
     return Marginal(**arrays, rao_blackwell=part.rao_blackwell and (whole is None or whole.rao_blackwell))

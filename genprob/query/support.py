@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from genprob.data.batch import Batch
-from genprob.query.batch import NOTHING, POINT, QueryBatch
+from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, POINT, QueryBatch
 from genprob.query.capabilities import ScoresRows
 
 if TYPE_CHECKING:
@@ -22,13 +22,12 @@ def judge(joint: Joint, queries: QueryBatch, log_evidence: np.ndarray) -> tuple[
     """A status (`ok`, `fail`, `unknown`) and a reason per query.
 
     Points: the rank of log p(x_O) among reference rows of the data, seen through the same mask. Ranges, sets and
-    noisy readings: one that fewer than one row in the whole data would be expected to meet fails.
+    noisy readings: where fewer than one row in the whole data, alike in the points, would be expected to meet them.
     """
     points = queries.kind == POINT
     softer = ((queries.kind != NOTHING) & ~points).any(1)
-    rank = _ranks(joint, queries, points)
+    rank, score = _ranks(joint, queries, points)
     floor = -np.log(max(joint.rows, 1))
-    sharp = np.array([not v.discrete and v.cell is None for v in queries.schema.columns])
     statuses, reasons = [], []
     for q in range(len(queries)):
         if np.isnan(rank[q]):
@@ -36,8 +35,9 @@ def judge(joint: Joint, queries: QueryBatch, log_evidence: np.ndarray) -> tuple[
             reasons.append("support: the model cannot rank evidence")
         elif rank[q] < LEAST_RANK:
             statuses.append("fail")
-            reasons.append(f"support: the given values are more unusual than {100 * (1 - LEAST_RANK):.1f} % of the data")
-        elif softer[q] and not (points[q] & sharp).any() and log_evidence[q] < floor - _reading_scale(queries, q):
+            share = 100 * (1 - LEAST_RANK)
+            reasons.append(f"support: the given values are more unusual than {share:.1f} % of the data")
+        elif softer[q] and log_evidence[q] - score[q] < floor + _ceiling(queries, q):
             statuses.append("fail")
             reasons.append(f"support: fewer than one in {joint.rows} rows would meet the evidence")
         else:
@@ -46,23 +46,27 @@ def judge(joint: Joint, queries: QueryBatch, log_evidence: np.ndarray) -> tuple[
     return statuses, reasons
 
 
-def _reading_scale(queries: QueryBatch, q: int) -> float:
-    """log of the largest density of the noisy readings, so that their evidence compares with a probability."""
-    from genprob.query.batch import NOISY
-
+def _ceiling(queries: QueryBatch, q: int) -> float:
+    """log of the largest likelihood that a row can have, so that soft evidence compares with a probability."""
     noisy = queries.kind[q] == NOISY
-    return float(np.log(queries.b[q, noisy] * np.sqrt(2 * np.pi)).sum())
+    out = -float(np.log(queries.b[q, noisy] * np.sqrt(2 * np.pi)).sum())
+    for j in np.flatnonzero(queries.kind[q] == LIKELIHOOD):
+        out += float(np.log(queries.likelihoods[j][q].max()))
+    return out
 
 
-def _ranks(joint: Joint, queries: QueryBatch, points: np.ndarray) -> np.ndarray:
-    """Share of reference rows whose known cells under the same mask are less likely; 1 where no point is given."""
-    out = np.ones(len(queries))
+def _ranks(joint: Joint, queries: QueryBatch, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Share of reference rows whose known cells under the same mask are less likely, and log p of the points.
+
+    1 and 0 where no point is given.
+    """
+    out, score = np.ones(len(queries)), np.zeros(len(queries))
     asked = np.flatnonzero(points.any(1))
     if not len(asked):
-        return out
+        return out, score
     if not isinstance(joint.model, ScoresRows):
-        out[asked] = np.nan
-        return out
+        out[asked] = score[asked] = np.nan
+        return out, score
     reference = joint.reference
     masks, which = np.unique(points[asked], axis=0, return_inverse=True)
     step = max(1, _SCORED_AT_ONCE // max(1, len(reference)))
@@ -80,11 +84,12 @@ def _ranks(joint: Joint, queries: QueryBatch, points: np.ndarray) -> np.ndarray:
         scores = joint.model.score_rows(rows).reshape(size, len(reference)).cpu().numpy()
         mine = np.flatnonzero((which >= first) & (which < first + size))
         own = joint.model.score_rows(_given(joint, queries, asked[mine], points)).cpu().numpy()
-        for position, score in zip(mine, own, strict=True):
+        score[asked[mine]] = own
+        for position, value in zip(mine, own, strict=True):
             local = which[position] - first
             usable = complete[local] if complete[local].sum() >= 20 else np.ones(len(reference), dtype=bool)
-            out[asked[position]] = (scores[local][usable] <= score).mean() if usable.any() else np.nan
-    return out
+            out[asked[position]] = (scores[local][usable] <= value).mean() if usable.any() else np.nan
+    return out, score
 
 
 def _given(joint: Joint, queries: QueryBatch, index: np.ndarray, points: np.ndarray) -> Batch:

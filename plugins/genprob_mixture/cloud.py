@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,10 +12,12 @@ import torch
 from torch import Tensor
 
 from genprob.query.batch import QueryBatch
+from genprob.results.join import join_marginals
 from genprob.results.record import Marginal
 from genprob_mixture import conditional as conditionals
 from genprob_mixture import marginals as averages
 from genprob_mixture.conditional import DEFENSIVE, Conditional
+from genprob_mixture.marginals import Entries
 from genprob_mixture.tables import negative_binomial
 
 if TYPE_CHECKING:
@@ -21,7 +25,8 @@ if TYPE_CHECKING:
 
 _DRAWS = 65_536
 """Draws completed at once."""
-_NODES = 32
+_AVERAGED = 8_000_000
+"""Numbers held at once for marginals."""
 
 
 class MixtureCloud:
@@ -50,7 +55,7 @@ class MixtureCloud:
         k = self.k[part].gather(1, index)
         out = torch.full((*index.shape, mixture.schema.width), torch.nan, dtype=torch.float64, device=k.device)
         if len(mixture.encoder):
-            conditional = _rows(whole, part)
+            conditional = whole.of(part)
             if self.mean is None:
                 mean, _ = conditional.settle(k)
             else:
@@ -108,26 +113,44 @@ class MixtureCloud:
 
     @torch.no_grad()
     def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
-        exact = self.mean is None
-        cloud = self._settled() if exact else self
-        return averages.average(cloud, targets, exact=exact)
+        queries, entries = self.k.shape
+        nodes = self.conditional.evidence.lower.shape[-1] * 64 if self.mean is None and self.conditional.settled else 1
+        step = max(1, _AVERAGED // (entries * max(1, len(self.mixture.encoder)) * nodes))
+        parts = [slice(a, min(queries, a + step)) for a in range(0, queries, step)]
+        found = [averages.average(self._entries(part), targets) for part in parts]
+        return {name: join_marginals([f[name] for f in found]) for name in targets}
 
-    def _settled(self) -> MixtureCloud:
-        """The same law with a box turned into nodes: 32 equally likely values of the boxed column per component."""
-        conditional = self.conditional
-        if not conditional.settled or self.mixture.covariance_form == "diagonal":
-            q = torch.arange(len(self.k), device=self.k.device)[:, None]
-            return MixtureCloud(conditional, self.k, self.log_weight, conditional.mean[q, self.k])
-        order = self.log_weight.argsort(1, descending=True)
-        sorted_weight = self.log_weight.gather(1, order)
-        tail = torch.softmax(sorted_weight, 1).cumsum(1)
-        keep = int((tail < 1 - 1e-9).sum(1).max()) + 1
-        order, sorted_weight = order[:, :keep], sorted_weight[:, :keep]
-        k = self.k.gather(1, order).repeat_interleave(_NODES, 1)
-        weight = sorted_weight.repeat_interleave(_NODES, 1) - math.log(_NODES)
-        u = ((torch.arange(_NODES, dtype=torch.float64, device=k.device) + 0.5) / _NODES).repeat(keep)
-        mean, _ = conditional.settle(k, u.expand(k.shape))
-        return MixtureCloud(conditional, k, weight, mean)
+    def _entries(self, part: slice) -> Callable[[int | None], Entries]:
+        """What a slice of the queries is averaged over, for a real column or for the tables (None)."""
+        conditional = self.conditional.of(part)
+        k, log_weight = self.k[part], self.log_weight[part]
+        q = torch.arange(len(k), device=k.device)[:, None]
+        coupled = self.mixture.covariance_form != "diagonal"
+
+        @cache
+        def plain() -> Entries:
+            mean = conditional.mean[q, k] if self.mean is None else self.mean[part]
+            return Entries(conditional, *averages.thin(k, mean, log_weight, self.mean is None), self.mean is None)
+
+        @cache
+        def spread(only: int | None) -> Entries:
+            order = log_weight.argsort(1, descending=True)
+            ordered = log_weight.gather(1, order)
+            keep = int((torch.softmax(ordered, 1).cumsum(1) < 1 - 1e-9).sum(1).max()) + 1
+            chosen = k.gather(1, order[:, :keep])
+            mean, log_share = conditional.nodes(chosen, only)
+            weight = (ordered[:, :keep, None] + log_share).flatten(1)
+            chosen = chosen.repeat_interleave(mean.shape[2], 1)
+            return Entries(conditional, *averages.thin(chosen, mean.flatten(1, 2), weight, True), True)
+
+        def of(c: int | None) -> Entries:
+            if self.mean is not None or c is None or not conditional.settled:
+                return plain()
+            if coupled:
+                return spread(None)
+            return spread(c) if c in conditional.settled else plain()
+
+        return of
 
 
 def _gamma(log_shape: Tensor, log_rate: Tensor) -> Tensor:
@@ -135,19 +158,6 @@ def _gamma(log_shape: Tensor, log_rate: Tensor) -> Tensor:
     shape = log_shape.exp()
     drawn = torch._standard_gamma(shape.clamp(max=1e5)) / log_rate.exp()
     return torch.where(shape > 1e5, (log_shape - log_rate).exp(), drawn)
-
-
-def _rows(conditional: Conditional, part: slice) -> Conditional:
-    """The queries of a slice; patterns are shared."""
-    e = conditional.evidence
-    evidence = type(e)(
-        *(getattr(e, name)[part] for name in ("known", "y", "noisy", "reading", "noise", "bent", "value", "sd",
-                                              "boxed", "lower", "upper", "log_scale", "table")),
-    )  # fmt: skip
-    return Conditional(
-        conditional.mixture, evidence, conditional.mean[part], conditional.log_weight[part],
-        conditional.pattern[part], conditional.settled, conditional.gain, conditional.spread, conditional.covariance,
-    )  # fmt: skip
 
 
 @torch.no_grad()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genprob.query.batch import QueryBatch
+from genprob.query.batch import POINT, QueryBatch
 from genprob_mixture import gaussian, truncated
 from genprob_mixture.evidence import Evidence, encode
 from genprob_mixture.gaussian import LOG_2PI
@@ -22,6 +22,18 @@ if TYPE_CHECKING:
 DEFENSIVE = 0.1
 """Share of proposals that ignore every approximation."""
 _TINY = 1e-12
+
+
+def _smooth_rule(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Gauss-Legendre nodes and weights on (0, 1), crowded at both ends, where normal quantiles run off."""
+    at, share = np.polynomial.legendre.leggauss(nodes)
+    t = (at + 1) / 2
+    return t * t * (3 - 2 * t), share / 2 * 6 * t * (1 - t)
+
+
+_WIDE_RULE = _smooth_rule(64)
+_NARROW_RULE = tuple(x / 2 for x in (np.polynomial.legendre.leggauss(8)[0] + 1, np.polynomial.legendre.leggauss(8)[1]))
+"""Within 1.5 standard deviations the normal density is nearly a polynomial."""
 
 
 @dataclass(eq=False)
@@ -37,6 +49,7 @@ class Conditional:
         gain: `[P, settled, K, d]` regression of all columns on a settled one, given those before it.
         spread: `[P, settled, K]` its standard deviation given those before it.
         covariance: `[P, K, d, d]` of what stays unknown; zero rows elsewhere.
+        unknown: `[Q, width]` bool, flat columns of the schema that are not given to a point.
     """
 
     mixture: Mixture
@@ -48,13 +61,25 @@ class Conditional:
     gain: Tensor
     spread: Tensor
     covariance: Tensor
+    unknown: Tensor
 
-    def settle(self, k: Tensor, uniform: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def of(self, queries: slice | Tensor) -> Conditional:
+        """The conditionals of some of the queries; patterns are shared."""
+        return replace(
+            self,
+            evidence=self.evidence.of(queries),
+            mean=self.mean[queries],
+            log_weight=self.log_weight[queries],
+            pattern=self.pattern[queries],
+            unknown=self.unknown[queries],
+        )
+
+    def settle(self, k: Tensor) -> tuple[Tensor, Tensor]:
         """Draws the boxed and bent columns of components `k [Q, S]` one after the other.
 
         Each is drawn from its conditional given those before it, cut to its box (Geweke 1991; Hajivassiliou and
         McFadden 1998; Genz 1992). Returns means `[Q, S, d]` given the drawn values, which stand at their columns, and
-        the log-weights `[Q, S]` that make the draws proper. `uniform [Q, S]` fixes the first column's quantile.
+        the log-weights `[Q, S]` that make the draws proper.
         """
         q = torch.arange(len(k), device=k.device)[:, None]
         mean = self.mean[q, k]
@@ -64,10 +89,9 @@ class Conditional:
             boxed, bent = self.evidence.boxed[:, c], self.evidence.bent[:, c]
             active = boxed | bent
             centre, spread = mean[..., c], self.spread[p, position, k]
-            u = torch.rand_like(centre) if uniform is None or position else uniform
             value, extra = centre, torch.zeros_like(centre)
             if bool(boxed.any()):
-                value, extra = self._in_box(c, centre, spread, u)
+                value, extra = self._in_box(c, centre, spread, torch.rand_like(centre))
             if bool(bent.any()):
                 read, weight = self._near_reading(c, centre, spread)
                 value = torch.where(bent[:, None], read, value)
@@ -77,6 +101,39 @@ class Conditional:
             mean = torch.addcmul(mean, self.gain[p, position, k], step[..., None])
             mean[..., c] = torch.where(active[:, None], value, mean[..., c])
         return mean, log_weight
+
+    def nodes(self, k: Tensor, only: int | None = None) -> tuple[Tensor, Tensor]:
+        """Components `k [Q, S]` spread over quadrature nodes of the one boxed column of each query.
+
+        Returns means `[Q, S, N, d]` and log shares `[Q, S, N]`: averages over them are averages over the truncated
+        law, interval by interval. `only` names the column to integrate over, where columns are independent.
+        """
+        q, p = torch.arange(len(k), device=k.device)[:, None], self.pattern[:, None]
+        start, boxed = self.mean[q, k], self.evidence.boxed
+        places = [(i, c) for i, c in enumerate(self.settled) if only in (None, c) and bool(boxed[:, c].any())]
+        bounds = {}
+        for position, c in places:
+            centre, spread = start[..., c, None], self.spread[p, position, k][..., None]
+            ends = [(end[:, c][:, None] - centre) / spread for end in (self.evidence.lower, self.evidence.upper)]
+            bounds[c] = ends, truncated.log_mass(ends[0], ends[1])
+        wide = any(bool((((b - a) > 1.5) & torch.isfinite(m))[boxed[:, c]].any()) for c, ((a, b), m) in bounds.items())
+        u, share = (torch.as_tensor(x, device=k.device) for x in (_WIDE_RULE if wide else _NARROW_RULE))
+        intervals = self.evidence.lower.shape[-1]
+        mean = start[:, :, None].repeat(1, 1, intervals * len(u), 1)
+        log_share = torch.full(mean.shape[:-1], -torch.inf, dtype=mean.dtype, device=k.device)
+        log_share[..., 0] = 0.0
+        for position, c in places:
+            (a, b), mass = bounds[c]
+            possible = torch.isfinite(mass)[..., None]
+            z = torch.where(possible, truncated.draw(a[..., None], b[..., None], u.expand(*a.shape, -1)), 0.0)
+            step = (self.spread[p, position, k][..., None, None] * z).flatten(2)
+            weight = (torch.log_softmax(mass, -1)[..., None] + torch.log(share)).nan_to_num(-torch.inf).flatten(2)
+            at = boxed[:, c]
+            value = start[at][..., c, None] + step[at]
+            mean[at] += self.gain[p, position, k][at][:, :, None] * step[at][..., None]
+            mean[at, :, :, c] = value
+            log_share[at] = weight[at]
+        return mean, log_share
 
     def _in_box(self, c: int, centre: Tensor, spread: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
         lower, upper = self.evidence.lower[:, c], self.evidence.upper[:, c]
@@ -206,6 +263,7 @@ def condition(mixture: Mixture, queries: QueryBatch) -> Conditional:
             moved = torch.einsum("kij,nkj->nki", slope[local], difference)
             conditional_mean[index] = torch.where(known, y[:, None], mean + moved)
             square = torch.einsum("nki,kij,nkj->nk", difference, precision[local], difference)
+            square = square.nan_to_num(torch.inf, torch.inf)  # so far out that its square overflows
             log_density[index] = -0.5 * (square + swept.logdet[local] + known.sum() * LOG_2PI)
     log_weight = mixture.weights().detach() + log_density + evidence.table + evidence.log_scale[:, None]
     if bool(evidence.noisy.any()):
@@ -222,8 +280,9 @@ def condition(mixture: Mixture, queries: QueryBatch) -> Conditional:
         residual -= gain[:, position, :, :, None] * column[:, :, None, :]
         residual[:, :, c] = torch.where(on[..., None], 0.0, residual[:, :, c])
         residual[:, :, :, c] = torch.where(on[..., None], 0.0, residual[:, :, :, c])
+    unknown = torch.as_tensor(queries.kind != POINT, device=mean.device)
     return Conditional(
-        mixture, evidence, conditional_mean, log_weight, patterns.of_row, settled, gain, spread, residual
+        mixture, evidence, conditional_mean, log_weight, patterns.of_row, settled, gain, spread, residual, unknown
     )
 
 

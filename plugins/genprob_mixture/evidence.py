@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from genprob.errors import UsageError
 from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, POINT, RANGE, SET, QueryBatch
 from genprob_mixture.tables import negative_binomial
 
@@ -48,6 +49,12 @@ class Evidence:
     table: Tensor
     levels: Tensor | None = None
     counts: dict[int, Tensor] = field(default_factory=dict)
+
+    def of(self, queries: slice | Tensor) -> Evidence:
+        """What some of the queries know."""
+        tensors = {f.name: getattr(self, f.name) for f in fields(self)}
+        cut = {name: t[queries] for name, t in tensors.items() if isinstance(t, Tensor)}
+        return replace(self, **cut, counts={j: likelihood[queries] for j, likelihood in self.counts.items()})
 
 
 def linear(mixture: Mixture, c: int) -> bool:
@@ -170,7 +177,13 @@ def _add_counts(mixture: Mixture, queries: QueryBatch, out: Evidence) -> None:
         spread = torch.sqrt(mean.exp() + (2 * mean - size).exp())
         ends = np.concatenate([queries.a[other, j], queries.b[other, j], queries.sets.get(j, np.zeros((0, 1))).ravel()])
         reach = float((mean.exp() + 40 * spread).max())
-        top = int(min(_MOST_COUNTS, max(reach, np.max(ends[np.isfinite(ends)], initial=0.0)) + 50))
+        largest = max(reach, np.max(ends[np.isfinite(ends)], initial=0.0)) + 50
+        if largest > _MOST_COUNTS:
+            raise UsageError(
+                f"variable {mixture.schema.columns[j].name!r}: ranges, sets and noisy readings of counts are summed "
+                f"one by one up to {_MOST_COUNTS}, not to {largest:.0f}; give a value, or fit it as a real with cells of 1"
+            )
+        top = int(largest)
         grid = torch.arange(top + 1, dtype=torch.float64, device=device)
         likelihood = torch.zeros(len(queries), top + 1, dtype=torch.float64, device=device)
         b = torch.as_tensor(np.nan_to_num(queries.b[:, j], nan=1.0), device=device)

@@ -2,50 +2,98 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from genprob.data.encoders import Encoder
 from genprob.results.record import QUANTILES, Marginal
+from genprob_mixture.conditional import Conditional
 from genprob_mixture.tables import negative_binomial
-
-if TYPE_CHECKING:
-    from genprob_mixture.cloud import MixtureCloud
 
 _MOST = 4_000_000
 """Component evaluations afforded to a marginal of one column; beyond it the cloud is thinned without bias."""
+_COUNTS = 20_000
+"""Counts up to here are listed one by one."""
 _HERMITE = 24
+_NEWTON = 60
+_LEVEL_ERROR = 1e-7
+"""How far the level of a quantile may be off before its last Newton step."""
+_PEAK = 0.3989422804014327
+_FEW = 64
+"""Up to this many queries entries are kept down to a share of 1e-8, beyond it 1e-5."""
 
 
-def average(cloud: MixtureCloud, targets: tuple[str, ...], *, exact: bool) -> dict[str, Marginal]:
-    """Each target's marginal. Where `exact`, nothing was sampled and the Monte-Carlo errors are zero."""
-    mixture = cloud.mixture
-    weight = torch.softmax(cloud.log_weight, 1)
-    k, mean, weight = _thin(cloud.k, cloud.mean, weight, exact)
+@dataclass(frozen=True, eq=False)
+class Entries:
+    """What marginals average over: J weighted entries a query, each a component with a mean of the reals.
+
+    Attributes:
+        conditional: covariances and evidence.
+        k, mean, weight: `[Q, J]` components, `[Q, J, d]` means, `[Q, J]` weights that sum to 1.
+        exact: nothing was sampled, so that Monte-Carlo errors are zero.
+    """
+
+    conditional: Conditional
+    k: Tensor
+    mean: Tensor
+    weight: Tensor
+    exact: bool
+
+    def of(self, queries: Tensor) -> Entries:
+        """Those of the queries at these positions."""
+        return replace(
+            self,
+            conditional=self.conditional.of(queries),
+            k=self.k[queries],
+            mean=self.mean[queries],
+            weight=self.weight[queries],
+        )
+
+
+def average(entries: Callable[[int | None], Entries], targets: tuple[str, ...]) -> dict[str, Marginal]:
+    """Each target's marginal; `entries` of a real column (None: of the tables) are what is averaged over."""
+    mixture = entries(None).conditional.mixture
     out: dict[str, Marginal] = {}
     for name in targets:
         variable = mixture.schema[name]
-        columns = range(*mixture.schema.slices[name].indices(mixture.schema.width))
-        if variable.cardinality is not None:
-            parts = [_levels(cloud, j, k, weight, exact) for j in columns]
-        elif variable.is_count:
-            parts = [_count(cloud, j, k, weight, exact) for j in columns]
-        else:
-            assert mean is not None
-            parts = [_real(cloud, j, k, mean, weight, exact) for j in columns]
+        parts = []
+        for j in range(*mixture.schema.slices[name].indices(mixture.schema.width)):
+            real = mixture.encoder.columns.index(j) if not variable.discrete else None
+            law = _real if real is not None else _count if variable.is_count else _levels
+            parts.append(_where_unknown(entries(real), j, law))
         out[name] = _stack(parts, variable.shape)
     return out
 
 
-def _thin(k: Tensor, mean: Tensor | None, weight: Tensor, exact: bool) -> tuple[Tensor, Tensor | None, Tensor]:
+def _where_unknown(
+    entries: Entries, j: int, law: Callable[[Entries, int], dict[str, Tensor]]
+) -> dict[str, Tensor]:
+    """Averages the queries that do not give column j to a point; NaN for the others, whose value is known."""
+    unknown = entries.conditional.unknown[:, j]
+    index = torch.nonzero(unknown)[:, 0]
+    if len(index) == len(unknown):
+        return law(entries, j)
+    some = law(entries.of(index if len(index) else torch.zeros(1, dtype=torch.long, device=unknown.device)), j)
+    out = {}
+    for name, values in some.items():
+        out[name] = values.new_full((len(unknown), *values.shape[1:]), torch.nan)
+        out[name][index] = values[: len(index)]
+    return out
+
+
+def thin(k: Tensor, mean: Tensor, log_weight: Tensor, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Drops entries of no weight; a large cloud of particles is resampled systematically to what can be afforded."""
+    weight = torch.softmax(log_weight, 1)
     queries, entries = k.shape
     most = max(32, _MOST // (queries * len(QUANTILES) * 16))
     order = weight.argsort(1, descending=True)
     ordered = weight.gather(1, order)
-    needed = int((ordered.cumsum(1) < 1 - 1e-8).sum(1).max()) + 1
+    dropped = 1e-8 if queries <= _FEW else 1e-5
+    needed = int((ordered.cumsum(1) < 1 - dropped).sum(1).max()) + 1
     if not exact and needed > most:
         points = (torch.arange(most, device=k.device) + torch.rand(queries, 1, device=k.device)) / most
         order = torch.searchsorted(weight.cumsum(1), points.to(weight.dtype)).clamp(max=entries - 1)
@@ -53,8 +101,7 @@ def _thin(k: Tensor, mean: Tensor | None, weight: Tensor, exact: bool) -> tuple[
     else:
         order, ordered = order[:, :needed], ordered[:, :needed]
         ordered = ordered / ordered.sum(1, keepdim=True)
-    kept = None if mean is None else mean.gather(1, order[..., None].expand(-1, -1, mean.shape[-1]))
-    return k.gather(1, order), kept, ordered
+    return k.gather(1, order), mean.gather(1, order[..., None].expand(-1, -1, mean.shape[-1])), ordered
 
 
 def _error(values: Tensor, weight: Tensor, mean: Tensor, exact: bool) -> Tensor:
@@ -64,64 +111,93 @@ def _error(values: Tensor, weight: Tensor, mean: Tensor, exact: bool) -> Tensor:
     return ((weight.square() * (values - mean[:, None]).square()).sum(1)).sqrt()
 
 
-def _levels(cloud: MixtureCloud, j: int, k: Tensor, weight: Tensor, exact: bool) -> dict[str, Tensor]:
-    tables = cloud.mixture.tables
+def _levels(entries: Entries, j: int) -> dict[str, Tensor]:
+    mixture, k, weight, exact = entries.conditional.mixture, entries.k, entries.weight, entries.exact
+    tables = mixture.tables
     at = tables.levels.index(j)
     start, size = tables.starts[at], tables.sizes[at]
-    probs = cloud.mixture.level_log_probs().detach()[:, start : start + size].exp()[k]
-    levels = cloud.conditional.evidence.levels
+    probs = mixture.level_log_probs().detach()[:, start : start + size].exp()[k]
+    levels = entries.conditional.evidence.levels
     if levels is not None:
         tilted = probs * levels[:, None, start : start + size].exp()
-        probs = tilted / tilted.sum(-1, keepdim=True)
+        probs = tilted / tilted.sum(-1, keepdim=True).clamp(min=1e-300)
     pmf = (weight[..., None] * probs).sum(1)
     error = torch.stack([_error(probs[..., i], weight, pmf[:, i], exact) for i in range(size)], -1)
     out = {"pmf": pmf, "pmf_mcse": error}
     blank = torch.full_like(pmf[:, 0], torch.nan)
-    if cloud.mixture.schema.columns[j].support.kind == "binary":
+    if mixture.schema.columns[j].support.kind == "binary":
         mean = pmf[:, 1]
         quantiles = torch.stack([(pmf[:, 0] < q).double() for q in QUANTILES], 1)
         return out | {"mean": mean, "sd": (mean * (1 - mean)).sqrt(), "mcse": error[:, 1], "quantiles": quantiles}
     return out | {"mean": blank, "sd": blank, "mcse": blank, "quantiles": blank[:, None].expand(-1, len(QUANTILES))}
 
 
-def _count(cloud: MixtureCloud, j: int, k: Tensor, weight: Tensor, exact: bool) -> dict[str, Tensor]:
-    c = cloud.mixture.tables.counts.index(j)
-    log_mean, log_size = cloud.mixture.log_mean[:, c].detach(), cloud.mixture.log_size[:, c].detach()
+def _count(entries: Entries, j: int) -> dict[str, Tensor]:
+    mixture, k, weight, exact = entries.conditional.mixture, entries.k, entries.weight, entries.exact
+    c = mixture.tables.counts.index(j)
+    log_mean, log_size = mixture.log_mean[:, c].detach(), mixture.log_size[:, c].detach()
+    share = torch.zeros(len(k), len(log_mean), dtype=torch.float64, device=k.device).scatter_add_(1, k, weight)
+    likelihood = entries.conditional.evidence.counts.get(j)
     means, variances = log_mean.exp(), log_mean.exp() + (2 * log_mean - log_size).exp()
-    mean = (weight * means[k]).sum(1)
-    variance = (weight * (variances[k] + (means[k] - mean[:, None]).square())).sum(1)
-    top = int(min(20_000, float((means + 12 * variances.sqrt()).max()) + 20))
-    grid = torch.arange(top + 1, dtype=torch.float64, device=k.device)
-    share = torch.zeros(len(k), len(means), dtype=torch.float64, device=k.device).scatter_add_(1, k, weight)
-    pmf = share @ negative_binomial(grid, log_mean[:, None], log_size[:, None]).exp()
-    cumulative = pmf.cumsum(1)
-    quantiles = torch.stack([(cumulative < q).sum(1).double() for q in QUANTILES], 1)
-    return {"mean": mean, "sd": variance.sqrt(), "mcse": _error(means[k], weight, mean, exact), "quantiles": quantiles}
+    reach = float((means + 12 * variances.sqrt()).max()) + 20
+    if likelihood is None and reach > _COUNTS:
+        means, variances = means.expand(len(k), -1), variances.expand(len(k), -1)
+        quantiles = _large_quantiles(share, log_mean, log_size)
+    else:
+        top = int(reach) if likelihood is None else likelihood.shape[1] - 1
+        grid = torch.arange(top + 1, dtype=torch.float64, device=k.device)
+        law = negative_binomial(grid, log_mean[:, None], log_size[:, None]).exp()
+        if likelihood is None:
+            means, variances = means.expand(len(k), -1), variances.expand(len(k), -1)
+            pmf = share @ law
+        else:  # another query asks what this one knows
+            law = law * likelihood.exp()[:, None]
+            law = law / law.sum(-1, keepdim=True).clamp(min=1e-300)
+            means = law @ grid
+            variances = law @ grid.square() - means.square()
+            pmf = (share[:, None] @ law)[:, 0]
+        quantiles = torch.stack([(pmf.cumsum(1) < q).sum(1).double() for q in QUANTILES], 1)
+    mean = (share * means).sum(1)
+    variance = (share * (variances + (means - mean[:, None]).square())).sum(1)
+    error = _error(means.gather(1, k), weight, mean, exact)
+    return {"mean": mean, "sd": variance.clamp(min=0).sqrt(), "mcse": error, "quantiles": quantiles}
 
 
-def _real(
-    cloud: MixtureCloud, j: int, k: Tensor, mean: Tensor, weight: Tensor, exact: bool
-) -> dict[str, Tensor]:
-    encoder = cloud.mixture.encoder
+def _large_quantiles(share: Tensor, log_mean: Tensor, log_size: Tensor) -> Tensor:
+    """Quantiles of mixtures of counts too large to list, by bisection on their distribution function."""
+    from scipy.special import betainc
+
+    mean, size = log_mean.exp().cpu().numpy(), log_size.exp().cpu().numpy()
+    spread = np.sqrt(mean + mean**2 / size)
+    weight, levels = share.cpu().numpy(), np.array(QUANTILES)
+    lower = np.full((len(weight), len(levels)), -1.0)
+    upper = np.full(lower.shape, np.ceil((mean + 40 * spread).max()))
+    while (upper - lower).max() > 1:
+        middle = np.floor((lower + upper) / 2)
+        below = (weight[:, None] * betainc(size, middle[..., None] + 1, size / (size + mean))).sum(-1)
+        upper, lower = np.where(below >= levels, middle, upper), np.where(below >= levels, lower, middle)
+    return torch.as_tensor(upper, device=share.device)
+
+
+def _real(entries: Entries, j: int) -> dict[str, Tensor]:
+    conditional, weight, encoder = entries.conditional, entries.weight, entries.conditional.mixture.encoder
     c = encoder.columns.index(j)
-    conditional = cloud.conditional
-    loc = mean[..., c]
-    sd = conditional.covariance[conditional.pattern[:, None], k, c, c].clamp(min=0).sqrt()
-    first, second = _moments(cloud, c, loc, sd)
+    loc = entries.mean[..., c]
+    sd = conditional.covariance[conditional.pattern[:, None], entries.k, c, c].clamp(min=0).sqrt()
+    first, second = _moments(encoder, c, loc, sd)
     centre = (weight * first).sum(1)
     variance = (weight * (second + (first - centre[:, None]).square())).sum(1)
     quantiles = encoder.snap_column(c, encoder.decode_column(c, _quantiles(loc, sd, weight)))
     return {
         "mean": centre,
         "sd": variance.clamp(min=0).sqrt(),
-        "mcse": _error(first, weight, centre, exact),
+        "mcse": _error(first, weight, centre, entries.exact),
         "quantiles": quantiles,
     }
 
 
-def _moments(cloud: MixtureCloud, c: int, loc: Tensor, sd: Tensor) -> tuple[Tensor, Tensor]:
+def _moments(encoder: Encoder, c: int, loc: Tensor, sd: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance in data units of each entry: closed form where decoding is linear, else Gauss-Hermite."""
-    encoder = cloud.mixture.encoder
     cell = encoder.cells[c]
     if c in encoder.positive or c in encoder.bounded or encoder.power:
         nodes, shares = np.polynomial.hermite_e.hermegauss(_HERMITE)
@@ -167,14 +243,19 @@ def _quantiles(loc: Tensor, sd: Tensor, weight: Tensor) -> Tensor:
     centre = (weight * loc).sum(1, keepdim=True)
     wide = ((weight * (spread.square() + (loc - centre).square())).sum(1, keepdim=True)).sqrt()
     x = torch.clamp(centre + wide * torch.special.ndtri(levels), lower, upper)
-    for _ in range(16):
-        z = (x[:, :, None] - loc[:, None]) / spread[:, None]
-        below = (weight[:, None] * torch.special.ndtr(z)).sum(-1) - levels
-        density = (weight[:, None] * torch.exp(-0.5 * z.square()) / spread[:, None]).sum(-1) * 0.3989422804014327
-        upper = torch.where(below > 0, x, upper)
-        lower = torch.where(below > 0, lower, x)
-        step = x - below / density.clamp(min=1e-300)
-        x = torch.where((step > lower) & (step < upper), step, (lower + upper) / 2)
+    active = torch.arange(len(loc), device=loc.device)
+    for _ in range(_NEWTON):
+        at, low, high = x[active], lower[active], upper[active]
+        z = (at[:, :, None] - loc[active, None]) / spread[active, None]
+        below = (weight[active, None] * torch.special.ndtr(z)).sum(-1) - levels
+        density = (weight[active, None] * torch.exp(-0.5 * z.square()) / spread[active, None]).sum(-1) * _PEAK
+        low, high = torch.where(below > 0, low, at), torch.where(below > 0, at, high)
+        step = at - below / density.clamp(min=1e-300)
+        x[active] = torch.where((step > low) & (step < high), step, (low + high) / 2)
+        lower[active], upper[active] = low, high
+        active = active[(below.abs() > _LEVEL_ERROR).any(1)]
+        if not len(active):
+            break
     return x
 
 
@@ -192,3 +273,4 @@ def _stack(parts: list[dict[str, Tensor]], shape: tuple[int, ...]) -> Marginal:
         for name in ("pmf", "pmf_mcse")
     }
     return Marginal(joined("mean"), joined("sd"), joined("mcse"), quantiles, pmf["pmf"], pmf["pmf_mcse"], True)
+

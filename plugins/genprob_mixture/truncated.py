@@ -23,9 +23,17 @@ def draw(lower: Tensor, upper: Tensor, uniform: Tensor) -> Tensor:
     u = torch.where(flip, 1 - uniform, uniform)
     low, high = torch.special.ndtr(a), torch.special.ndtr(b)
     z = torch.special.ndtri(low + u * (high - low))
-    # Below -30 the distribution function loses its digits; there the tail is exponential in z^2 / 2.
     far = b < -30
-    tail = -torch.sqrt(b.square() - 2 * torch.log(u.clamp(min=1e-300)))
-    z = torch.where(far, tail, z)
+    if bool(far.any()):
+        z = torch.where(far, _far(a, b, u), z)
     z = torch.minimum(torch.maximum(torch.nan_to_num(z, nan=0.0, neginf=-38.0, posinf=38.0), a), b)
     return torch.where(flip, -z, z)
+
+
+def _far(a: Tensor, b: Tensor, u: Tensor) -> Tensor:
+    """Quantiles where the distribution function underflows: its logarithm falls as -z^2 / 2, then one Newton step."""
+    top = torch.special.log_ndtr(b)
+    cut = torch.exp(torch.special.log_ndtr(a) - top)
+    wanted = torch.log((cut + u * (1 - cut)).clamp(min=1e-300))
+    z = -torch.sqrt((b.square() - 2 * wanted).clamp(min=1.0))
+    return z + (torch.special.log_ndtr(z) - top - wanted) / z

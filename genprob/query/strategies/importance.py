@@ -64,13 +64,14 @@ def _failures(log_weight: np.ndarray, possible: np.ndarray, ess: np.ndarray, kha
     particles = log_weight.shape[1]
     halves = log_weight[:, ::2], log_weight[:, 1::2]
     means = [np.logaddexp.reduce(h, axis=1) - np.log(h.shape[1]) for h in halves]
+    acceptable = diagnostics.acceptable_k(particles)
     spread = np.sqrt(sum(diagnostics.log_mean_error(h) ** 2 for h in halves))
     out = []
     for q in range(len(log_weight)):
         if not possible[q]:
             out.append(f"no proposal of {particles} met the evidence; it may have probability zero under the joint")
-        elif khat[q] >= diagnostics.acceptable_k(particles) and ess[q] < particles / 2:
-            out.append(f"Pareto k-hat {khat[q]:.2f} of {particles} weights is above {diagnostics.acceptable_k(particles):.2f}")
+        elif khat[q] >= acceptable and ess[q] < particles / 2:
+            out.append(f"Pareto k-hat {khat[q]:.2f} of {particles} weights is above {acceptable:.2f}")
         elif ess[q] < min(LEAST_ESS, particles / 4):
             out.append(f"effective sample size {ess[q]:.0f} of {particles} particles is below {LEAST_ESS:.0f}")
         elif abs(means[0][q] - means[1][q]) > 5 * spread[q] + 0.02:

@@ -11,6 +11,7 @@ from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, POINT, RANGE, SET, Q
 from genprob.query.capabilities import Conditions, Draws
 from genprob.query.empirical import marginals
 from genprob.query.strategy import Answers, Offer, Refusal
+from genprob.results.join import join_marginals
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
@@ -50,28 +51,28 @@ class Rejection:
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         parts = [self._one(joint, queries.take(slice(q, q + 1)), draws, budget) for q in range(len(queries))]
         kept = [p[0] for p in parts]
-        width = max(1, max(len(k) for k in kept))
-        padded = np.full((len(parts), width, queries.schema.width), np.nan)
+        values = np.full((len(parts), draws, queries.schema.width), np.nan)
         for q, rows in enumerate(kept):
             if len(rows):
-                padded[q] = rows[np.arange(width) % len(rows)]
+                values[q] = rows[np.arange(draws) % len(rows)]
         accepted = np.array([len(k) for k in kept], dtype=float)
         total = np.array([p[1] for p in parts], dtype=float)
         ceiling = np.array([p[2] for p in parts])
         needed = min(draws, _KEPT)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             evidence = np.log(accepted / total) + ceiling
             error = np.sqrt((1 - accepted / total) / np.maximum(accepted, 1e-12))
+        nothing = np.full((1, queries.schema.width), np.nan)
+        counted = [marginals(queries.schema, (rows if len(rows) else nothing)[None], queries.targets) for rows in kept]
         blank = np.full(len(parts), np.nan)
         failures = [
             "" if a >= max(needed, 100) or a >= draws
             else f"{int(a)} of {int(t)} proposals met the evidence; {draws} draws were asked"
             for a, t in zip(accepted, total, strict=True)
         ]  # fmt: skip
-        values = padded[:, np.arange(draws) % width]
         return Answers(
             values=values[:, None],
-            marginals=marginals(queries.schema, padded, queries.targets),
+            marginals={name: join_marginals([m[name] for m in counted]) for name in queries.targets},
             log_evidence=evidence,
             log_evidence_se=np.where(accepted > 0, error, np.inf),
             ess=np.minimum(accepted, draws),
@@ -83,22 +84,20 @@ class Rejection:
     def _one(self, joint: Joint, query: QueryBatch, draws: int, budget: int | None) -> tuple[np.ndarray, int, float]:
         """Accepted rows, number of proposals, and the log of what an acceptance probability of one stands for."""
         most, wanted = budget or PROPOSALS, max(draws, _KEPT)
-        sharp = np.array([v.discrete or v.cell is None for v in query.schema.columns])
-        model = joint.model
-        log_scale = 0.0
-        rest = query
+        model, rest = joint.model, query
+        log_scale, share = 0.0, torch.ones(1, 1)
         if isinstance(model, Conditions):
-            points = (query.kind == POINT) & sharp
+            sharp = np.array([v.discrete or v.cell is None for v in query.schema.columns])
             discrete = np.array([v.discrete for v in query.schema.columns])
-            put_in = points | (discrete & (query.kind != NOTHING))
+            put_in = ((query.kind == POINT) & sharp) | (discrete & (query.kind != NOTHING))
             cloud = model.condition(query.only(put_in))
             log_scale = float(torch.logsumexp(cloud.log_weight, 1))
+            if not np.isfinite(log_scale):
+                return np.zeros((0, query.schema.width)), 1, log_scale
             share = torch.softmax(cloud.log_weight, 1)
             rest = query.only(~put_in)
         kept: list[np.ndarray] = []
         proposals = found = 0
-        noisy = rest.kind[0] == NOISY
-        log_scale -= float(np.log(np.sqrt(2 * np.pi) * rest.b[0, noisy]).sum())
         while found < wanted and proposals < most:
             block = min(_BLOCK, most - proposals)
             if isinstance(model, Conditions):
@@ -110,7 +109,16 @@ class Rejection:
             proposals += block
             kept.append(rows[hit])
             found += int(hit.sum())
-        return np.concatenate(kept), proposals, log_scale
+        return np.concatenate(kept), proposals, log_scale + _ceiling(rest)
+
+
+def _ceiling(query: QueryBatch) -> float:
+    """log of the largest likelihood that a row can have, to which acceptance is relative."""
+    noisy = query.kind[0] == NOISY
+    out = -float(np.log(np.sqrt(2 * np.pi) * query.b[0, noisy]).sum())
+    for j in np.flatnonzero(query.kind[0] == LIKELIHOOD):
+        out += float(np.log(query.likelihoods[j][0].max()))
+    return out
 
 
 def _meets(query: QueryBatch, rows: np.ndarray) -> np.ndarray:
@@ -119,11 +127,15 @@ def _meets(query: QueryBatch, rows: np.ndarray) -> np.ndarray:
     for j in np.flatnonzero(query.kind[0] != NOTHING):
         x, kind, a, b = rows[:, j], query.kind[0, j], query.a[0, j], query.b[0, j]
         variable = query.schema.columns[j]
+        cell = variable.cell
         if kind == POINT:
-            same = np.abs(x - a) < variable.cell.delta / 2 if variable.cell is not None else x == a
-            log_accept[~same] = -np.inf
+            log_accept[x != (a if cell is None else cell.snap(a))] = -np.inf
         elif kind == RANGE:
-            log_accept[(x < a) | (x > b)] = -np.inf
+            if cell is not None:  # a value counts by its cell, whatever the last digits of the ends
+                low, high = cell.span(a, b)
+                log_accept[(x < low) | (x > high)] = -np.inf
+            else:
+                log_accept[(x < a) | (x > b)] = -np.inf
         elif kind == NOISY:
             log_accept -= 0.5 * ((x - a) / b) ** 2
         elif kind in (SET, LIKELIHOOD) and j in query.likelihoods:
@@ -132,6 +144,6 @@ def _meets(query: QueryBatch, rows: np.ndarray) -> np.ndarray:
                 log_accept += np.log(weight / weight.max())[x.astype(int)]
         else:
             allowed = query.sets[j][0]
-            log_accept[~np.isclose(x[:, None], allowed[None], atol=1e-9).any(1)] = -np.inf
+            log_accept[~np.isin(x, allowed if cell is None else cell.snap(allowed))] = -np.inf
     u = torch.rand(len(rows), dtype=torch.float64).numpy()
     return np.log(u) < log_accept
