@@ -1,4 +1,4 @@
-"""What a fit is asked to do: a configuration file, overruled by options, with `--set` texts read by signature."""
+"""What a fit is asked to do: a configuration file, overruled by options."""
 
 from __future__ import annotations
 
@@ -35,21 +35,15 @@ def read_config(path: Path) -> dict[str, Any]:
     return {key: value for key, value in config.items() if key in KEYS}
 
 
-def settle(config: dict[str, Any], model: str, inference: str | None, words: Sequence[str]) -> dict[str, Any]:
-    """The configuration after `--inference NAME` and `--set k=v`, `--set inference.k=v`.
+def settle(config: dict[str, Any], first: str, inference: str | None, words: Sequence[str]) -> dict[str, Any]:
+    """The configuration after `--inference NAME` and `--set k=v`, `--set inference.k=v`; texts are read by `fit`.
 
     Arguments:
         config: what a file said; left as it is.
-        model: the name whose factory says which options there are.
+        first: the inference whose options are meant where none is named.
         inference: the name that overrules the file's, or None.
         words: the `k=v` texts.
-
-    Raises `UsageError` for unknown options and for texts that do not fit.
     """
-    from genprob.options import convert, pick
-    from genprob.plugins import find, resolve
-
-    spec = find("model", model)
     said = config.get("inference")
     method = {"name": said} if isinstance(said, str) else dict(said or {})
     if inference is not None and method.get("name") != inference:
@@ -58,11 +52,10 @@ def settle(config: dict[str, Any], model: str, inference: str | None, words: Seq
     for word in words:
         name, value = _split(word)
         if name.startswith(_INFERENCE):
-            method.setdefault("name", spec.inferences[0])
-            name = name.removeprefix(_INFERENCE)
-            method[name] = convert(pick(resolve(find("inference", method["name"]).factory), name), value)
+            method.setdefault("name", first)
+            method[name.removeprefix(_INFERENCE)] = value
         else:
-            options[name] = convert(pick(resolve(spec.factory), name), value)
+            options[name] = value
     return config | {"inference": method or None, "options": options}
 
 

@@ -254,6 +254,9 @@ class TestExitCodes:
         code, message = failure("fit", table, "--out", tmp_path / "r", "--set", "componets=3")
         assert code == 2 and "did you mean 'components'" in message
         assert failure("fit", table, "--out", tmp_path / "r", "--set", "components=many")[0] == 2
+        code, message = failure("fit", table, "--out", tmp_path / "r", "--set", "inference.tolerance=x")
+        assert code == 2 and "tolerance" in message
+        assert failure("fit", table, "--out", tmp_path / "r", "--inference", "nuts")[0] == 2
         assert failure("fit", table, "--out", tmp_path / "r", "--model", "mixtur")[0] == 2
         assert failure("fit", table, "--out", fitted)[0] == 2
         assert not (tmp_path / "r").exists()

@@ -72,14 +72,12 @@ def fit(
     Ctrl-C saves a checkpoint and says how to go on.
     """
     import genprob
-    from genprob.fitting import DEFAULT_MODEL
     from genprob_cli.progress import Progress
     from genprob_cli.settings import read_config, settle
 
     said = read_config(config) if config else {}
     name = model or said.get("model")
-    if settings or inference or "inference" in said:
-        said = settle(said, name or _begun(out, resume) or DEFAULT_MODEL, inference, settings or ())
+    said = settle(said, _first(name, out, resume), inference, settings or ())
     began = time.monotonic()
     with Progress() as progress:
         joint = genprob.fit(
@@ -89,21 +87,25 @@ def fit(
             seed=seed if seed is not None else said.get("seed", 0),
             steps=steps if steps is not None else said.get("steps"),
             device=device or said.get("device", "auto"),
-            inference=said.get("inference"),
+            inference=said["inference"],
             schema=schema or said.get("schema"),
             resume=resume,
             progress=progress,
-            **said.get("options", {}),
+            **said["options"],
         )
     document = _document(joint, out, time.monotonic() - began)
     return Answer(document, _view(document))
 
 
-def _begun(out: Path, resume: bool) -> str | None:
-    """The model of the run that is resumed."""
+def _first(model: str | None, out: Path, resume: bool) -> str:
+    """The inference that a fit takes unless one is named: the model's first, or the one that a resumed run has."""
     from genprob.engine.run import Run
+    from genprob.plugins import find
+    from genprob.request import DEFAULT_MODEL
 
-    return Run.open(out).config["model"] if resume and Run.exists(out) else None
+    if resume and Run.exists(out):
+        return Run.open(out).config["inference"]["name"]
+    return find("model", model or DEFAULT_MODEL).inferences[0]
 
 
 def _document(joint: Any, out: Path, seconds: float) -> dict[str, Any]:
