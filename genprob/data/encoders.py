@@ -11,6 +11,7 @@ from genprob.data.support import Interval, Positive
 from genprob.errors import UsageError
 
 TRANSFORMS = ("support", "yeo-johnson")
+_HUGE = 1e300
 
 
 class Encoder(nn.Module):
@@ -99,12 +100,12 @@ class Encoder(nn.Module):
         """Standardised coordinates to data units; never outside the support."""
         if self.power:
             z = _unpower(z * self.stretch + self.shift, self.exponent)
-        raw = z * self.scale + self.loc
+        raw = (z * self.scale + self.loc).clamp(-_HUGE, _HUGE)
         if not self.positive and not self.bounded:
             return raw
         out = raw.clone()
         if self.positive:
-            out[..., self.positive] = torch.exp(raw[..., self.positive]).clamp(min=1e-300, max=1e300)
+            out[..., self.positive] = torch.exp(raw[..., self.positive]).clamp(1 / _HUGE, _HUGE)
         if self.bounded:
             b = self.bounded
             lo, hi = self.lower[b], self.upper[b]
