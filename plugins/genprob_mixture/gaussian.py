@@ -56,7 +56,8 @@ def sweep(covariance: Tensor, masks: Tensor) -> Swept:
     factorisation spends most of its time in call overhead.
     """
     components, d, _ = covariance.shape
-    matrix = covariance.permute(1, 2, 0)[:, :, None].expand(d, d, len(masks), components).contiguous()
+    spread = covariance.permute(1, 2, 0)[:, :, None].expand(d, d, len(masks), components)
+    matrix = spread.clone(memory_format=torch.contiguous_format)
     logdet = covariance.new_zeros(len(masks), components)
     one = covariance.new_ones(())
     for j in range(d):
