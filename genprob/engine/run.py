@@ -16,16 +16,16 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
-import math
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from genprob import atomic, sealed
+from genprob.engine.events import Events
 from genprob.errors import CorruptFileError, RunBusyError, UsageError
 
 CONFIG, SCHEMA, LOCK, EVENTS, MANIFEST = "config.json", "schema.toml", "LOCK", "events.jsonl", "MANIFEST.json"
@@ -58,7 +58,7 @@ class Run:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._lock: int | None = None
-        self._events: IO[str] | None = None
+        self._events = Events(self.path / EVENTS)
         self._manifest: dict[str, Any] = {}
 
     @staticmethod
@@ -160,9 +160,7 @@ class Run:
 
     def release(self) -> None:
         """Gives the run back to other writers."""
-        if self._events is not None:
-            self._events.close()
-            self._events = None
+        self._events.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -175,7 +173,8 @@ class Run:
 
     def log(self, step: int, metrics: Mapping[str, Any]) -> None:
         """Appends one line to `events.jsonl` and flushes it."""
-        self._append({"step": int(step), **{k: _plain(v) for k, v in metrics.items()}})
+        self._writer()
+        self._events.append(step, metrics)
 
     def save(self, step: int, tree: dict[Any, Any], best: bool = False) -> None:
         """Keeps a checkpoint; from now on load takes it. Of the older ones the newest and the best stay."""
@@ -253,7 +252,7 @@ class Run:
             "finished": False,
         }
         self._write_manifest()
-        self._append({"step": step, "resume": True})
+        self._events.strike(step)
         note = f"{broken[0][1]}; resuming from checkpoint {step} instead" if broken else None
         return Checkpoint(step, tree, note)
 
@@ -354,43 +353,13 @@ class Run:
 
     def events(self) -> list[dict[str, Any]]:
         """The logged metrics in order of step, without what a resumed fit did again."""
-        try:
-            lines = (self.path / EVENTS).read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return []
-        out: list[dict[str, Any]] = []
-        # What follows the last newline is a line torn by a kill, or one being written.
-        for number, line in enumerate(lines[:-1], start=1):
-            try:
-                event = json.loads(line)
-                step = event["step"]
-            except (ValueError, KeyError, TypeError):
-                raise CorruptFileError(f"{self.path / EVENTS}: line {number} is not an event") from None
-            if event.get("resume"):
-                out = [e for e in out if e["step"] <= step]
-            else:
-                out.append({k: float(v) if v in ("nan", "inf", "-inf") else v for k, v in event.items()})
-        return out
+        return self._events.read()
 
     # -- inside
 
     def _writer(self) -> None:
         if self._lock is None:
             raise UsageError(f"{self.path}: is open to read only; lock it first")
-
-    def _append(self, event: dict[str, Any]) -> None:
-        self._writer()
-        try:
-            if self._events is None:
-                path = self.path / EVENTS
-                if path.exists():
-                    whole = path.read_bytes().rfind(b"\n") + 1
-                    os.truncate(path, whole)
-                self._events = path.open("a", encoding="utf-8")
-            self._events.write(json.dumps(event) + "\n")
-            self._events.flush()
-        except OSError as error:
-            raise atomic.explain(error, self.path / EVENTS) from None
 
     def _replace(self, name: str, content: bytes | str | Callable[[Path], object]) -> None:
         """Writes a file and its manifest entry."""
@@ -454,13 +423,6 @@ class Run:
         return ", ".join(map(str, self.steps())) or "none"
 
 
-@contextlib.contextmanager
-def writing(path: str | Path) -> Iterator[Run]:
-    """The existing run at `path`, locked for the length of a `with` block."""
-    with Run.open(path) as run:
-        yield run
-
-
 def _step_of(name: str) -> int | None:
     """The step of a checkpoint's file, None for other files."""
     parts = name.split("/")
@@ -474,11 +436,3 @@ def _json(config: Mapping[str, Any]) -> str:
         raise UsageError(
             f"the configuration of a run must be JSON ({error}); name factories as 'module:attr'"
         ) from None
-
-
-def _plain(value: Any) -> Any:
-    """A metric as JSON: numbers (also 0-d arrays and tensors) as numbers, the non-finite ones by name."""
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    number = float(value)
-    return number if math.isfinite(number) else repr(number)

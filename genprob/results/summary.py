@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genprob.results.vocabulary import parse_schema, plain_names
-
 if TYPE_CHECKING:
     import xarray as xr
 
@@ -79,13 +77,6 @@ def evidence_of(tree: xr.DataTree, query: int | None = None) -> dict[str, str] |
             return None
         texts = texts.isel(query=query)
     return json.loads(str(texts.values))
-
-
-def original_names(tree: xr.DataTree) -> dict[str, str]:
-    """The name in the result -> the name in the data, where they differ."""
-    text = tree.attrs.get("schema")
-    names = plain_names(parse_schema(text)) if isinstance(text, str) and text.startswith("{") else {}
-    return {plain: name for name, plain in names.items() if plain != name}
 
 
 def _row(name: str, marginals: xr.Dataset, draws: np.ndarray) -> dict[str, Any]:

@@ -34,16 +34,6 @@ def schema_digest(schema: Schema) -> str:
     return hashlib.sha256(schema_text(schema).encode()).hexdigest()
 
 
-def levels_of(attrs: Mapping[Any, Any]) -> dict[str, tuple[str, ...]]:
-    """The levels of each categorical, by the name that its variable bears in a result; from the `schema` attribute."""
-    text = attrs.get("schema")
-    if not isinstance(text, str) or not text.startswith("{"):
-        return {}
-    schema = parse_schema(text)
-    names = plain_names(schema)
-    return {names[v.name]: v.support.levels for v in schema if isinstance(v.support, Categorical)}
-
-
 def plain_names(schema: Schema) -> dict[str, str]:
     """Variable -> the name it bears in a result: its own, unless a file cannot hold it (`km/h` becomes `km_h`)."""
     taken = {v.name for v in schema if "/" not in v.name}

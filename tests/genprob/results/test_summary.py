@@ -8,7 +8,7 @@ import xarray as xr
 
 from genprob.results import file
 from genprob.results.answer import answer_tree
-from genprob.results.summary import evidence_of, original_names, status, summary
+from genprob.results.summary import evidence_of, status, summary
 
 
 def rows_of(tree, **options):
@@ -73,9 +73,8 @@ def test_status(make_answer, tmp_path):
         assert out["provenance"] == {"versions": {"genprob": "0"}}
 
 
-def test_evidence_and_names_of_a_batch(make_answer):
+def test_evidence_of_a_batch(make_answer):
     tree = answer_tree(make_answer())
     assert "evidence" not in status(tree)
     assert evidence_of(tree, 2) == {"price": "300", "km/h": "2..3"}
     assert evidence_of(answer_tree(make_answer(given=None)), 0) is None
-    assert original_names(tree) == {"km_h": "km/h"}

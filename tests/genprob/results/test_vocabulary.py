@@ -3,7 +3,7 @@
 from genprob.data.measure import Cell
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Categorical, Interval, Real
-from genprob.results.vocabulary import levels_of, parse_schema, plain_names, schema_digest, schema_text
+from genprob.results.vocabulary import parse_schema, plain_names, schema_digest, schema_text
 
 SCHEMA = Schema(
     (
@@ -26,5 +26,3 @@ def test_digest_tells_schemas_apart():
 
 def test_names_without_slashes_stay_apart():
     assert plain_names(SCHEMA) == {"a/b": "a_b_", "a_b": "a_b", "i": "i"}
-    assert levels_of({"schema": schema_text(SCHEMA)}) == {"a_b_": (" x", "y,z", "ü")}
-    assert levels_of({"schema": "schema.toml"}) == {} == levels_of({})
