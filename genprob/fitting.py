@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import math
-import signal
+import shutil
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from genprob import options as factory_options
-from genprob import plugins
 from genprob.data.batch import Batch, Minibatches, as_batch
 from genprob.data.infer import infer_schema
 from genprob.data.readers import read
@@ -28,20 +28,27 @@ from genprob.engine import device as devices
 from genprob.engine import fit as engine
 from genprob.engine.capabilities import HeldOutScore
 from genprob.engine.early_stopping import EarlyStopping
+from genprob.engine.history import History, as_dataset
+from genprob.engine.interrupt import Interrupt
 from genprob.engine.program import Program
 from genprob.engine.randomness import Randomness
-from genprob.engine.run import Run
+from genprob.engine.run import CONFIG, MANIFEST, Run
+from genprob.engine.scope import running
 from genprob.engine.state import State
-from genprob.errors import DataError, Diverged, UsageError
+from genprob.errors import CorruptFileError, DataError, Diverged, UsageError
 from genprob.joint import Joint
-from genprob.model import Model
+from genprob.request import DEFAULT_MODEL, Request
+from genprob.results.file import write
 from genprob.results.provenance import provenance
-from genprob.spec import ModelSpec
 
-DEFAULT_MODEL = "mixture"
+__all__ = ["DEFAULT_MODEL", "HISTORY", "REFERENCE_ROWS", "fit"]
+
+HISTORY = "fit.nc"
 REFERENCE_ROWS = 256
 """Rows kept with a run, against which the support of evidence is judged."""
 _CHECKPOINT_SECONDS = 20.0
+_PROGRESS_SECONDS = 0.4
+_LEAST_HELD = 5
 
 Progress = Callable[[dict[str, Any]], None]
 
@@ -72,9 +79,11 @@ def fit(
         device: `"auto"`, `"cpu"`, `"cuda"`, ...
         inference: a name, or `{"name": "em", "tolerance": 1e-5}`; None takes the model's first.
         schema: a `Schema`, a schema file, or a partial mapping `{variable: support}`.
-        resume: continue the run in `out`, bit for bit as if it had never stopped.
+        resume: continue the run in `out`, bit for bit as if it had never stopped (`steps` may be larger); begin it
+            where there is none. What is not said again is as the run was begun; what is must agree with it.
         sample_dim: the sample dimension, where the first shared one is not meant.
-        progress: called with `{phase, step, steps, metrics, message}` about twice a second.
+        progress: called about twice a second with `{phase, step, steps, metrics, watch}`, and with `{message}`. A
+            `KeyboardInterrupt` that it raises ends the fit as Ctrl-C does.
         options: options of the model, e.g. `components=30`.
 
     Raises `UsageError`, `DataError`, `RunBusyError`, `Diverged`; interrupted, it saves a checkpoint first.
@@ -85,190 +94,184 @@ def fit(
     ('x', 'g')
     """
     say = progress or (lambda event: None)
-    if seed < 0 or int(seed) != seed:
-        raise UsageError(f"seed={seed!r}: must be a whole number, 0 or more")
-    if steps is not None and steps < 0:
-        raise UsageError(f"steps={steps}: must be 0 or more")
+    place = devices.choose(device)
     if resume and out is None:
         raise UsageError("resume=True needs out=, the run to continue")
-    folder = Path(out) if out is not None else _temporary()
-    if resume and Run.exists(folder):
-        return _resume(data, folder, steps, device, sample_dim, say, _given(model, inference, options))
-    chosen = plugins.find("model", model or DEFAULT_MODEL)
-    factory = plugins.resolve(chosen.factory)
-    for name in options:
-        factory_options.pick(factory, name)
-    method = _inference(chosen, inference, steps)
+    if resume and out is not None and Run.exists(out):
+        with Run.open(out) as run:
+            request = Request.read(run.config)
+            request.check(model, options, inference, seed)
+            wanted = steps if steps is not None or not isinstance(inference, Mapping) else inference.get("steps")
+            _continue(run, request, wanted, data, schema, sample_dim, place, say)
+        return Joint.load(out, device=str(place))
+    request = Request.of(model, options, inference, steps, seed)
     table = _table(data, schema, sample_dim)
-    place = devices.choose(device)
-    config = {
-        "model": chosen.name,
-        "options": _plain(options),
-        "inference": method,
-        "seed": int(seed),
-        "data": _digest(table),
-        "rows": len(table),
-        "provenance": provenance(),
-    }
-    with Run.create(folder, config, to_toml(table.schema)) as run:
-        for note in table.notes:
-            say({"message": note})
-        network = factory(table.schema, **options).to(place)
-        fitting = _Fitting(run, network, config, table, place, say)
-        notes = fitting.begin()
-        for note in notes:
-            say({"message": note})
+    folder = Path(out) if out is not None else _temporary()
+    fitting = _Fitting(request, table, place, say)
+    record = {"data": _digest(table), "rows": len(table), "provenance": provenance()}
+    with (
+        Run.create(folder, request.config() | record, to_toml(table.schema)) as run,
+        _advised("give out= to keep what was learned" if out is None else _how_to_go_on(run)),
+    ):
+        try:
+            fitting.begin(run)
+        except Exception:
+            # Nothing was learned: the folder is as free as it was.
+            for name in (MANIFEST, CONFIG):
+                (run.path / name).unlink(missing_ok=True)
+            raise
         fitting.go()
     return Joint.load(folder, device=str(place))
 
 
-def _resume(
-    data: Any,
-    folder: Path,
+def _continue(
+    run: Run,
+    request: Request,
     steps: int | None,
-    device: str,
+    data: Any,
+    schema: Any,
     sample_dim: str | None,
+    place: torch.device,
     say: Progress,
-    given: dict[str, Any],
-) -> Joint:
-    run = Run.open(folder)
-    with run.lock():
-        config = run.config
-        for key, value in given.items():
-            if value is not None and _plain(value) != config[key]:
-                raise UsageError(
-                    f"{folder}: was begun with {key} {config[key]!r}, not {_plain(value)!r}; "
-                    "resume without it, or start another run"
-                )
-        schema = from_toml(run.schema, str(folder / "schema.toml"))
-        table = _table(data, schema, sample_dim)
-        if _digest(table) != config["data"]:
-            raise DataError(f"{folder}: was begun on other data ({config['rows']} rows); resume needs the same")
-        if steps is not None and steps != config["inference"].get("steps"):
-            config["inference"]["steps"] = steps
-            run.configure(config)
-        place = devices.choose(device)
-        spec = plugins.find("model", config["model"])
-        network = plugins.resolve(spec.factory)(schema, **config["options"]).to(place)
-        fitting = _Fitting(run, network, config, table, place, say)
-        checkpoint = run.resume()
+) -> None:
+    frozen = from_toml(run.schema, str(run.path / "schema.toml"))
+    if schema is not None and _unnoted(_table(data, schema, sample_dim).schema) != _unnoted(frozen):
+        raise UsageError(f"{run.path}: was begun with another schema; resume without schema=, or start another run")
+    table = _table(data, frozen, sample_dim)
+    config = run.config
+    if _digest(table) != config["data"]:
+        raise DataError(f"{run.path}: was begun on other data ({config['rows']} rows); resume needs the same")
+    more = steps is not None and steps != request.steps
+    if more and steps is not None:
+        request = request.lasting(steps)
+    fitting = _Fitting(request, table, place, say)
+    if run.finished and not more and _sound(run):
+        return
+    checkpoint = run.resume()
+    with _advised(_how_to_go_on(run)):
         if checkpoint is None:
-            fitting.begin()
+            fitting.begin(run)
         else:
             if checkpoint.note:
                 say({"message": checkpoint.note})
-            fitting.restore(checkpoint.tree)
+            fitting.restore(run, checkpoint.tree)
+        if more:
+            run.configure(config | request.config())
         fitting.go()
-    return Joint.load(folder, device=str(place))
 
 
 class _Fitting:
     """One fit in progress: the engine's loop, and what is saved and said along the way."""
 
-    def __init__(
-        self, run: Run, network: Model, config: dict[str, Any], table: Table, place: torch.device, say: Progress
-    ) -> None:
-        self.run, self.network, self.config, self.say, self.place = run, network, config, say, place
-        order = np.random.default_rng(config["seed"]).permutation(len(table))
-        self.whole = as_batch(table, device=place, dtype=network.precision)
+    run: Run
+    program: Program
+    state: State
+
+    def __init__(self, request: Request, table: Table, place: torch.device, say: Progress) -> None:
+        self.request, self.place, self.say = request, place, say
+        self.network = request.build(table.schema).to(place)
+        self.planned = request.program(self.network)
+        order = np.random.default_rng(request.seed).permutation(len(table))
+        self.whole = as_batch(table, device=place, dtype=self.network.precision)
         self.order = torch.as_tensor(order, device=place)
         self.reference = self.whole.take(self.order[:REFERENCE_ROWS].sort().values)
         self.notes: list[str] = list(table.notes)
 
-    def begin(self) -> list[str]:
+    def begin(self, run: Run) -> None:
         """Prepares the model and the state before the first step."""
-        rng = Randomness(self.config["seed"], self.place)
-        program = self._inference()
-        train, _ = self._split(program)
-        with rng.swapped_in():
-            notes = self.network.prepare(train, seed=self.config["seed"])
-        self.notes += notes
-        self.program = self._inference()  # its blocks see the tensors that `prepare` allocated
-        self.state = State(self.program.blocks, rng, horizon=sum(p.steps for p in self.program.phases))
-        return notes
+        self.run = run
+        rng = Randomness(self.request.seed, self.place)
+        train, _ = self._split()
+        with running(rng):
+            self.notes += self.network.prepare(train, seed=self.request.seed)
+        for note in self.notes:
+            self.say({"message": note})
+        self._plan(rng)
+        self._save()
 
-    def restore(self, tree: dict[str, Any]) -> None:
+    def restore(self, run: Run, tree: dict[str, Any]) -> None:
         """Takes over a checkpoint."""
+        self.run = run
         self.network.build(tree["structure"])
         self.network.to(self.place)
-        self.program = self._inference()
-        rng = Randomness(self.config["seed"], self.place)
-        self.state = State(self.program.blocks, rng, horizon=sum(p.steps for p in self.program.phases))
+        self._plan(Randomness(self.request.seed, self.place))
         self.state.restore(tree["state"])
         self.notes = list(tree["notes"])
+        step, horizon = self.state.step, self.state.horizon
+        if step > horizon:
+            raise UsageError(f"{run.path}: has done {step} steps already; steps={horizon} would be fewer")
+        if self.state.finished and step < horizon:
+            self.say({"message": f"the fit ended by itself at step {step}; more steps would not change it"})
 
-    def _inference(self) -> Program:
-        method = dict(self.config["inference"])
-        factory = plugins.resolve(plugins.find("inference", method.pop("name")).factory)
-        return factory(self.network, **method)
+    def _plan(self, rng: Randomness) -> None:
+        """The program and the state, whose blocks see the tensors that the model has allocated by now."""
+        self.program = self.request.program(self.network)
+        self.state = State(self.program.blocks, rng, horizon=sum(p.steps for p in self.program.phases))
 
-    def _split(self, program: Program) -> tuple[Batch, Batch | None]:
+    def _split(self) -> tuple[Batch, Batch | None]:
         """Training rows and held-out rows; a handful of rows is never split."""
-        held = int(len(self.whole) * program.holdout)
-        if held < 5 or not isinstance(self.network, HeldOutScore):
+        held = int(len(self.whole) * self.planned.holdout)
+        if held < _LEAST_HELD or not isinstance(self.network, HeldOutScore):
             return self.whole, None
         train = self.whole.take(self.order[held:].sort().values)
-        return Batch(train.schema, train.values, train.observed, torch.arange(len(train)).to(self.place), len(train)), (
-            self.whole.take(self.order[:held].sort().values)
-        )
+        rows = torch.arange(len(train), device=self.place)
+        return replace(train, index=rows, total=len(train)), self.whole.take(self.order[:held].sort().values)
 
     def go(self) -> None:
         """Runs the engine to the end, saving a checkpoint now and then, at the best step, and when interrupted."""
-        train, held = self._split(self.program)
-        batches = Minibatches(train, self.program.batch_size, self.config["seed"])
+        train, held = self._split()
+        batches = Minibatches(train, self.program.batch_size, self.request.seed)
         watcher = None
         if held is not None and isinstance(self.network, HeldOutScore):
             watcher = EarlyStopping(self.network, held, self.program.evaluate_every, self.program.patience)
-        state, total = self.state, self.state.horizon
+        state, history = self.state, History(self.run, self.state.horizon)
         said = saved = time.monotonic()
-        kept = -1
-        if state.step == 0:
-            self._save()
-        with _interruptible() as interrupted:
+        first, phase, kept = state.step + 1, state.phase, state.step
+        with Interrupt() as interrupt, self._divergence():
             for metrics in engine.fit(self.program.phases, state, batches):
                 score = watcher.observe(state) if watcher else None
-                now = time.monotonic()
                 best = watcher is not None and score is not None and watcher.best(state)
                 state.finished = state.finished or (watcher is not None and watcher.ended(state))
-                last = state.finished or interrupted.is_set() or state.step == total
-                if now - said > 0.4 or last or best or state.step == 1:
+                if score is not None:
+                    metrics["held_out"] = torch.tensor(score)
+                history.record(state.step, metrics, always=score is not None or state.finished)
+                now, stop = time.monotonic(), interrupt.asked
+                save = (
+                    best or stop or state.finished or state.step == state.horizon or now - saved > _CHECKPOINT_SECONDS
+                )
+                if save or state.step == first or now - said > _PROGRESS_SECONDS:
                     said = now
-                    self._say(state, metrics, score)
-                if best or now - saved > _CHECKPOINT_SECONDS or last:
+                    history.flush()
+                    try:
+                        self._say(self.program.phases[phase].name, metrics)
+                    except KeyboardInterrupt:
+                        stop = True
+                if save or stop:
                     saved, kept = now, state.step
                     self._save(best=best)
-                if interrupted.is_set():
-                    raise KeyboardInterrupt(
-                        f"stopped at step {state.step}, checkpoint saved; "
-                        f"continue with resume=True (--resume) and the same data"
-                    )
-        if kept != state.step:
-            self._save()
-        self.run.finish(self.run.best if watcher and self.run.best is not None else None)
+                if stop:
+                    raise KeyboardInterrupt(f"stopped at step {state.step}, checkpoint saved")
+                phase = state.phase
+            if kept != state.step:
+                history.flush()
+                self._save()
+        attrs = {"model": self.request.model, "inference": self.request.inference["name"], "watch": self.program.watch}
+        self.run.keep(HISTORY, lambda path: write(as_dataset(self.run.events(), attrs), path))
+        self.run.finish(self.run.best if watcher else None)
 
-    def _say(self, state: State, metrics: Mapping[str, torch.Tensor], score: float | None) -> None:
-        numbers = {k: float(v) for k, v in metrics.items()}
-        if score is not None:
-            numbers["held_out"] = score
+    def _say(self, phase: str, metrics: Mapping[str, Tensor]) -> None:
+        """Tells the caller where the fit stands; a loss that is no number ends it."""
+        numbers = {name: float(value) for name, value in metrics.items()}
         watched = numbers.get(self.program.watch, 0.0)
-        self.run.log(state.step, numbers)
         if not math.isfinite(watched):
-            raise Diverged(
-                f"{self.program.watch} became {watched} at step {state.step}; the last good checkpoint is kept in "
-                f"{self.run.path}. Lower the learning rate, or look for extreme values in the data"
-            )
-        phase = self.program.phases[min(state.phase, len(self.program.phases) - 1)]
-        self.say(
-            {
-                "phase": phase.name,
-                "step": state.step,
-                "steps": state.horizon,
-                "metrics": numbers,
-                "watch": self.program.watch,
-            }
-        )
+            raise self._diverged(f"{self.program.watch} became {watched}")
+        event = {"phase": phase, "step": self.state.step, "steps": self.state.horizon}
+        self.say(event | {"metrics": numbers, "watch": self.program.watch})
 
     def _save(self, *, best: bool = False) -> None:
+        broken = self._not_a_number()
+        if broken is not None:
+            raise self._diverged(f"parameter {broken} is no number")
         tree = {
             "structure": self.network.structure(),
             "state": self.state.tree(),
@@ -277,48 +280,50 @@ class _Fitting:
         }
         self.run.save(self.state.step, tree, best)
 
+    @contextmanager
+    def _divergence(self) -> Iterator[None]:
+        """What a step makes of parameters that have run away: a factorisation that fails, values out of a support."""
+        try:
+            yield
+        except torch.linalg.LinAlgError as error:
+            raise self._diverged(f"a matrix lost its definiteness ({str(error).splitlines()[0]})") from error
+        except (ValueError, ArithmeticError) as error:
+            if self._not_a_number() is None:
+                raise
+            raise self._diverged(str(error).splitlines()[0]) from error
+
+    def _not_a_number(self) -> str | None:
+        """The first parameter of the model that holds a value which is no finite number."""
+        found = ((n, p) for n, p in self.network.named_parameters() if not bool(torch.isfinite(p).all()))
+        return next((name for name, _ in found), None)
+
+    def _diverged(self, what: str) -> Diverged:
+        return Diverged(
+            f"{what} after step {self.state.step}; the last good checkpoint is kept in {self.run.path}. "
+            "Lower the learning rate, or look for extreme values in the data"
+        )
+
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
-    """Ctrl-C sets an event instead of raising, so that the step in progress ends; a second Ctrl-C raises at once."""
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(number: int, frame: Any) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    signal.signal(signal.SIGINT, note)
+def _advised(advice: str) -> Iterator[None]:
+    """Puts advice into a `KeyboardInterrupt`."""
     try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"{error or 'stopped'}; {advice}") from None
 
 
-def _given(model: str | None, inference: Any, options: dict[str, Any]) -> dict[str, Any]:
-    return {"model": model, "options": options or None}
+def _how_to_go_on(run: Run) -> str:
+    return f"continue {run.path} with resume=True (--resume) and the same data"
 
 
-def _inference(chosen: ModelSpec, inference: str | Mapping[str, Any] | None, steps: int | None) -> dict[str, Any]:
-    """The inference as `{"name": ..., option: value}`, checked against its factory's signature."""
-    asked = {"name": chosen.inferences[0]} if inference is None else inference
-    asked = {"name": asked} if isinstance(asked, str) else dict(asked)
-    if "name" not in asked:
-        raise UsageError(f"inference={asked!r}: needs a name, e.g. {{'name': '{chosen.inferences[0]}'}}")
-    name = asked.pop("name")
-    spec = plugins.find("inference", name)
-    if spec.name not in chosen.inferences:
-        raise UsageError(f"model {chosen.name!r} cannot be fitted by {name!r}; it can by {', '.join(chosen.inferences)}")
-    factory = plugins.resolve(spec.factory)
-    if steps is not None:
-        asked["steps"] = steps
-    for option in asked:
-        factory_options.pick(factory, option)
-    return {"name": spec.name, **_plain(asked)}
+def _sound(run: Run) -> bool:
+    """True if the answer of a finished run can be loaded."""
+    try:
+        run.load()
+    except CorruptFileError:
+        return False
+    return True
 
 
 def _table(data: Any, schema: Any, sample_dim: str | None) -> Table:
@@ -331,25 +336,18 @@ def _table(data: Any, schema: Any, sample_dim: str | None) -> Table:
     return table
 
 
+def _unnoted(schema: Schema) -> Schema:
+    """The schema without the reasons for its guesses."""
+    return replace(schema, variables=tuple(replace(v, note=None) for v in schema.modelled))
+
+
 def _digest(table: Table) -> str:
-    return hashlib.sha256(np.ascontiguousarray(table.values).tobytes()).hexdigest()
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
+    """sha256 of the cells; every kind of NaN is the same hole."""
+    return hashlib.sha256(np.where(table.observed, table.values, np.nan).tobytes()).hexdigest()
 
 
 def _temporary() -> Path:
     """A folder that goes when the process ends."""
-    import atexit
-    import shutil
-
     folder = Path(tempfile.mkdtemp(prefix="genprob-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder / "run"

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import xarray as xr
 
-from genprob import plugins
 from genprob.data.batch import Batch
 from genprob.data.readers import read, read_chunks
 from genprob.data.schema import Schema
@@ -21,13 +20,15 @@ from genprob.data.table import Table
 from genprob.engine import device as devices
 from genprob.engine.randomness import Randomness
 from genprob.engine.run import Run
+from genprob.engine.scope import running
 from genprob.errors import PluginError, UsageError
 from genprob.model import Model
-from genprob.query.batch import NOTHING, QueryBatch
+from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Conditions, Draws
 from genprob.query.diagnostics import log_mean_error
 from genprob.query.evidence import wording
 from genprob.query.planner import Explanation, Planner
+from genprob.request import Request, whole
 from genprob.results.answer import answer_tree
 from genprob.results.file import open as open_result
 from genprob.results.file import write
@@ -35,9 +36,14 @@ from genprob.results.join import join
 from genprob.results.provenance import provenance
 from genprob.results.stream import AnswerStream
 
-_CHUNK_FLOATS = 24_000_000
-"""Numbers that the particles of one chunk of queries may take."""
 PRIOR_DRAWS = 1000
+"""Draws of the joint that go with the answer to a single query, to compare with."""
+_CHUNK_FLOATS = 24_000_000
+"""Numbers that the particles or the draws of one chunk of queries may take."""
+_CHUNK_QUERIES = 8192
+_PARTICLES = 1024
+"""Particles that a strategy is thought to use where no budget is given."""
+_SCORE_PARTICLES = 256
 
 
 class Joint:
@@ -68,17 +74,16 @@ class Joint:
         run = Run.open(path)
         schema = from_toml(run.schema, str(Path(path) / "schema.toml"))
         config = run.config
-        spec = plugins.find("model", config["model"])
-        saved = run.load(checkpoint)
         place = devices.choose(device)
-        model = plugins.resolve(spec.factory, enabled=True)(schema, **config["options"])
+        model = Request.read(config).build(schema)
+        saved = run.load(checkpoint)
         model.build(saved.tree["structure"])
         model.to(place)
         blocks = saved.tree["state"]["blocks"]
         own = {k.removeprefix("model."): v for k, v in blocks.items() if k.startswith("model.")}
         missing = sorted({*model.state_dict()} - {*own})
         if missing:
-            raise PluginError(f"{path}: checkpoint lacks {missing[0]!r}; it was written by another version of the model")
+            raise PluginError(f"{path}: checkpoint lacks {missing[0]!r}: another version of the model wrote it")
         model.load_state_dict(own)
         model.eval()
         tensors = saved.tree["reference"]
@@ -96,15 +101,14 @@ class Joint:
         >>> genprob.fit({"x": [1.5, 2.25, 3.125]}, components=1).sample(5, seed=1).sizes["draw"]
         5
         """
-        if draws < 1:
-            raise UsageError(f"draws={draws}: ask for at least one")
+        draws = whole("draws", draws, 1)
         schema = replace(self.schema, sample_dim="draw")
         return Table(schema, self._draw(draws, seed)).to_dataset().assign_coords(draw=np.arange(draws))
 
     def _draw(self, draws: int, seed: int) -> np.ndarray:
         if not isinstance(self.model, Draws):
             raise UsageError(f"{type(self.model).__name__} cannot be sampled")
-        with self._rng(seed).swapped_in(), torch.no_grad():
+        with running(self._rng(seed)), torch.no_grad():
             return np.concatenate([self.model.draw(min(50_000, draws - a)) for a in range(0, draws, 50_000)])
 
     def log_prob(self, data: Any, *, seed: int = 0) -> xr.Dataset:
@@ -114,7 +118,7 @@ class Joint:
         `exact`, or `estimate` where rounding cells of correlated reals have to be integrated by simulation.
         """
         table = self._table(data)
-        return self._scored(table, np.ones(self.schema.width, dtype=bool), None, seed)
+        return self._scored(table, None, seed)
 
     def conditional_log_prob(self, data: Any, given: Iterable[str], *, seed: int = 0) -> xr.Dataset:
         """log p(rest | given) of each row, the same shape as `log_prob`; unknown cells are left out on both sides."""
@@ -122,10 +126,10 @@ class Joint:
         known = np.zeros(self.schema.width, dtype=bool)
         for name in [given] if isinstance(given, str) else given:
             known[self.schema.slices[self.schema[name].name]] = True
-        return self._scored(table, np.ones(self.schema.width, dtype=bool), known, seed)
+        return self._scored(table, known, seed)
 
-    def _scored(self, table: Table, whole: np.ndarray, given: np.ndarray | None, seed: int) -> xr.Dataset:
-        value, error, exact = self._log_evidence(table.values, whole, seed)
+    def _scored(self, table: Table, given: np.ndarray | None, seed: int) -> xr.Dataset:
+        value, error, exact = self._log_evidence(table.values, np.ones(self.schema.width, dtype=bool), seed)
         if given is not None and given.any():
             below, below_error, below_exact = self._log_evidence(table.values, given, seed)
             value, error, exact = value - below, np.hypot(error, below_error), exact and below_exact
@@ -150,7 +154,7 @@ class Joint:
         if not isinstance(model, Conditions):
             raise UsageError(f"{type(model).__name__} has no log-probability; it can be sampled and queried")
         out, error, exact = np.zeros(len(values)), np.zeros(len(values)), True
-        with self._rng(seed).swapped_in(), torch.no_grad():
+        with running(self._rng(seed)), torch.no_grad():
             for part in self._chunks(len(values), _SCORE_PARTICLES):
                 batch = QueryBatch.from_values(self.schema, np.where(keep, values[part], np.nan))
                 closed = np.array([not reason for reason in model.inexact(batch)])
@@ -199,10 +203,8 @@ class Joint:
         >>> answer.attrs["guarantee"], answer["posterior"]["g"].dims
         ('exact', ('chain', 'draw'))
         """
-        if draws < 1:
-            raise UsageError(f"draws={draws}: ask for at least one")
-        if budget is not None and budget < 2:
-            raise UsageError(f"budget={budget}: ask for at least two proposals")
+        draws = whole("draws", draws, 1)
+        budget = None if budget is None else whole("budget", budget, 2)
         names = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
         if rows is not None:
             if given is not None:
@@ -212,12 +214,14 @@ class Joint:
         batch = QueryBatch.from_evidence(self.schema, [asked], names)
         if not batch.asked.any():
             raise UsageError("nothing is asked: every variable is given")
-        tree = self._answered(batch, draws, seed, strategy, budget, [asked], single=True)
+        tree = self._answered(batch, draws, self._rng(seed), seed, strategy, budget, [asked], single=True)
         if out is not None:
             write(tree, out)
         return tree
 
-    def explain(self, targets: Iterable[str] | str | None = None, given: Mapping[str, Any] | None = None) -> Explanation:
+    def explain(
+        self, targets: Iterable[str] | str | None = None, given: Mapping[str, Any] | None = None
+    ) -> Explanation:
         """Every strategy's offer or refusal to a query, and which would be chosen; nothing is drawn."""
         names = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
         return Planner(self).explain(QueryBatch.from_evidence(self.schema, [dict(given or {})], names))
@@ -226,95 +230,110 @@ class Joint:
         self, rows: Any, targets: list[str] | None, draws: int, seed: int, strategy: str | None,
         budget: int | None, out: str | Path | None,
     ) -> xr.DataTree:  # fmt: skip
+        rng = self._rng(seed)
         if isinstance(rows, Sequence) and not isinstance(rows, str):
-            mappings = [dict(row) for row in rows]
+            mappings = [_mapping(q, row) for q, row in enumerate(rows)]
             if not mappings:
                 raise UsageError("rows=[]: there is no query")
             batch = QueryBatch.from_evidence(self.schema, mappings, targets)
-            tree = self._answered(batch, draws, seed, strategy, budget, mappings, single=False)
+            if not batch.asked.any():
+                raise UsageError("nothing is asked: every variable is given in every row")
+            tree = self._answered(batch, draws, rng, seed, strategy, budget, mappings, single=False)
             if out is not None:
                 write(tree, out)
             return tree
         if out is None:
-            batch = self._holes(self._table(rows, allow_missing=True).values, targets)
-            return self._answered(batch, draws, seed, strategy, budget, None, single=False)
+            table = self._table(rows)
+            batch = self._holes(table.values, self._asked(np.asarray(np.isnan(table.values).any(0)), targets))
+            return self._answered(batch, draws, rng, seed, strategy, budget, None, single=False)
+        missing = np.zeros(self.schema.width, dtype=bool)
+        for part in self._row_chunks(rows, draws):
+            missing |= np.isnan(part).any(0)
+        asked = self._asked(missing, targets)
         with AnswerStream(out) as stream:
-            first = 0
-            asked = targets or self._asked_somewhere(rows)
-            for ds in self._row_chunks(rows):
-                batch = self._holes(self._table(ds, allow_missing=True).values, asked, explicit=targets is not None)
-                stream.append(self._answered(batch, draws, seed + first, strategy, budget, None, single=False, names=asked))
-                first += len(batch)
-        return open_result(out)
+            for part in self._row_chunks(rows, draws):
+                batch = self._holes(part, asked)
+                stream.append(self._answered(batch, draws, rng, seed, strategy, budget, None, single=False))
+        tree = open_result(out)
+        assert isinstance(tree, xr.DataTree)
+        return tree
 
-    def _row_chunks(self, rows: Any) -> Iterator[xr.Dataset]:
-        return read_chunks(rows, _STREAM_ROWS, schema=self.schema, allow_missing=True)
+    def _row_chunks(self, rows: Any, draws: int) -> Iterator[np.ndarray]:
+        """The cells of rows, part by part, each so long that its answer fits in memory."""
+        size = self._chunk(max(draws, _PARTICLES))
+        for ds in read_chunks(rows, size, schema=self.schema, allow_missing=True):
+            yield Table.from_dataset(self.schema, ds, allow_missing=True).values
 
-    def _asked_somewhere(self, rows: Any) -> list[str]:
-        """The variables of which some row leaves something unknown, found in a first pass."""
-        holes = np.zeros(self.schema.width, dtype=bool)
-        for ds in self._row_chunks(rows):
-            holes |= np.isnan(self._table(ds, allow_missing=True).values).any(0)
-        return [v.name for v in self.schema if holes[self.schema.slices[v.name]].any()]
-
-    def _holes(self, values: np.ndarray, targets: list[str] | None, *, explicit: bool = True) -> QueryBatch:
-        batch = QueryBatch.from_values(self.schema, values)
-        if not batch.asked.any() and explicit:
+    def _asked(self, missing: np.ndarray, targets: list[str] | None) -> tuple[str, ...]:
+        """The variables that are asked: those of `targets` (all if None) of which some row leaves something blank."""
+        names = tuple(v.name for v in self.schema if missing[self.schema.slices[v.name]].any())
+        if not names:
             raise UsageError("rows= has no holes, so nothing is asked; leave the cells that are asked blank")
-        if targets is not None and explicit:
-            wanted = np.zeros(self.schema.width, dtype=bool)
-            for name in targets:
-                wanted[self.schema.slices[self.schema[name].name]] = True
-            batch = replace(batch, asked=batch.asked & wanted)
-        return batch
+        if targets is None:
+            return names
+        known = [name for name in targets if self.schema[name].name not in names]
+        if known or not targets:
+            which = f"target {known[0]!r} is known in every row" if known else "no target"
+            raise UsageError(f"{which}; blank cells are asked: {', '.join(names)}")
+        return tuple(name for name in names if name in targets)
+
+    def _holes(self, values: np.ndarray, names: tuple[str, ...]) -> QueryBatch:
+        """One query a row, which asks what it leaves blank of the named variables."""
+        if not len(values):
+            raise UsageError("rows= holds no row: there is no query")
+        batch = QueryBatch.from_values(self.schema, values)
+        wanted = np.zeros(self.schema.width, dtype=bool)
+        for name in names:
+            wanted[self.schema.slices[name]] = True
+        return replace(batch, asked=batch.asked & wanted, names=names)
 
     def _answered(
-        self, batch: QueryBatch, draws: int, seed: int, strategy: str | None, budget: int | None,
-        given: list[dict[str, Any]] | None, *, single: bool, names: list[str] | None = None,
+        self, batch: QueryBatch, draws: int, rng: Randomness, seed: int, strategy: str | None, budget: int | None,
+        given: list[dict[str, Any]] | None, *, single: bool,
     ) -> xr.DataTree:  # fmt: skip
         started = time.monotonic()
         planner = Planner(self, strategy)
-        batch = replace(batch, names=tuple(names) if names is not None else batch.targets)
-        with self._rng(seed).swapped_in(), torch.no_grad():
+        batch = replace(batch, names=batch.targets)
+        with running(rng), torch.no_grad():
             answers = [
                 planner.answer(batch.take(part), draws, seed, budget, single=single)
-                for part in self._chunks(len(batch), budget or 1024)
+                for part in self._chunks(len(batch), max(budget or _PARTICLES, draws))
             ]
         answer = join(answers)
         if single:
             answer = replace(answer, prior=self._draw(PRIOR_DRAWS, seed)[None])
         run = str(self.run.path) if self.run is not None else ""
-        texts = None if given is None else [
-            {name: wording(value) for name, value in row.items()} for row in given
-        ]  # fmt: skip
         return answer_tree(
             replace(
                 answer,
                 seconds=time.monotonic() - started,
-                given=texts,
+                given=None if given is None else [{k: wording(v) for k, v in row.items()} for row in given],
                 provenance=provenance(seed=seed, run=run),
             )
         )
 
     # --- inside
 
+    def _chunk(self, particles: int) -> int:
+        """How many queries of so many particles or draws are answered at once."""
+        return max(1, min(_CHUNK_QUERIES, _CHUNK_FLOATS // (particles * max(4, self.schema.width))))
+
     def _chunks(self, queries: int, particles: int) -> Iterator[slice]:
-        width = max(4, self.schema.width)
-        step = max(1, min(8192, _CHUNK_FLOATS // (particles * width)))
+        step = self._chunk(particles)
         for first in range(0, queries, step):
             yield slice(first, min(queries, first + step))
 
     def _rng(self, seed: int) -> Randomness:
-        if int(seed) != seed or seed < 0:
-            raise UsageError(f"seed={seed!r}: must be a whole number, 0 or more")
-        return Randomness(int(seed), self.reference.values.device)
+        return Randomness(whole("seed", seed, 0), self.reference.values.device)
 
-    def _table(self, data: Any, *, allow_missing: bool = True) -> Table:
-        return Table.from_dataset(self.schema, read(data, schema=self.schema, allow_missing=allow_missing), allow_missing=allow_missing)
+    def _table(self, data: Any) -> Table:
+        return Table.from_dataset(self.schema, read(data, schema=self.schema, allow_missing=True), allow_missing=True)
 
 
-_SCORE_PARTICLES = 256
-_STREAM_ROWS = 8192
+def _mapping(q: int, row: Any) -> dict[str, Any]:
+    if not isinstance(row, Mapping):
+        raise UsageError(f"rows[{q}] is {row!r}: a list of rows holds mappings {{variable: evidence}}")
+    return dict(row)
 
 
 def load(path: str | Path, *, device: str = "auto", checkpoint: int | None = None) -> Joint:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pyro
 import torch
 from pyro.nn import PyroModule
 
@@ -27,7 +28,9 @@ class Model(PyroModule):
     precision: torch.dtype = torch.float32
 
     def __init__(self, schema: Schema) -> None:
-        super().__init__()
+        # A module made without this setting can't be called where it stands, as it does while genprob runs a model.
+        with pyro.settings.context(module_local_params=True):
+            super().__init__()
         self.schema = schema
 
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:

@@ -39,18 +39,20 @@ class Blocks:
         return out
 
     def parameters(self, patterns: Iterable[str]) -> dict[str, nn.Parameter]:
-        """Trainable tensors whose names match; a pattern that matches nothing is a `PluginError`."""
-        return {k: t for k, t in self.select(patterns).items() if isinstance(t, nn.Parameter)}
+        """Trainable tensors whose names match; `PluginError` if there is none."""
+        patterns = sorted(patterns)
+        found = {k: t for k, t in self.select(patterns).items() if isinstance(t, nn.Parameter) and t.requires_grad}
+        if not found:
+            raise PluginError(f"no trainable tensor matches {', '.join(patterns)}")
+        return found
 
     def select(self, patterns: Iterable[str]) -> dict[str, Tensor]:
         """Tensors whose names match any pattern (`"encoder.*"`)."""
-        flat, out = self.flat(), {}
+        flat, patterns = self.flat(), list(patterns)
         for pattern in patterns:
-            found = {k: t for k, t in flat.items() if fnmatchcase(k, pattern)}
-            if not found:
+            if not any(fnmatchcase(name, pattern) for name in flat):
                 raise PluginError(f"no block matches {pattern!r}; there are {', '.join(sorted(flat))}")
-            out.update(found)
-        return out
+        return {name: tensor for name, tensor in flat.items() if matches(name, patterns)}
 
     @torch.no_grad()
     def assign(self, updates: Mapping[str, Tensor]) -> None:
@@ -58,8 +60,25 @@ class Blocks:
         flat = self.flat()
         for name, value in updates.items():
             if name in self.tensors or name not in flat:
+                if name.partition(".")[0] in self.modules:
+                    raise PluginError(f"module {name.partition('.')[0]!r} has no tensor {name!r}")
                 self.tensors[name] = value
             elif flat[name].shape != value.shape:
                 raise PluginError(f"block {name!r} has shape {tuple(flat[name].shape)}, not {tuple(value.shape)}")
             else:
                 flat[name].copy_(value)
+
+    def restore(self, saved: Mapping[str, Tensor]) -> None:
+        """Takes over what `flat` returned once; `PluginError` unless it has the very tensors of the modules."""
+        free = {name: value for name, value in saved.items() if name.partition(".")[0] not in self.modules}
+        self.tensors = {}
+        lacking = sorted({*self.flat()} - {*saved})
+        if lacking:
+            raise PluginError(f"the checkpoint lacks {lacking[0]!r}; it was written by another version of the model")
+        self.assign({name: value for name, value in saved.items() if name not in free})
+        self.tensors = free
+
+
+def matches(name: str, patterns: Iterable[str]) -> bool:
+    """True if the flat name of a block fits one of the patterns."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)

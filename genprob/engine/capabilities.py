@@ -21,8 +21,11 @@ class ExpectationMaximisation(Protocol):
         """
         ...
 
-    def maximisation(self, statistics: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Parameters (by name) that maximise the expected complete log-likelihood plus the log prior."""
+    def maximisation(self, statistics: dict[str, Tensor], batch: Batch) -> dict[str, Tensor]:
+        """Parameters (by name) that maximise the expected complete log-likelihood plus the log prior.
+
+        `batch` is the one that the statistics were taken over.
+        """
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
 from genprob.engine.move import Feed, Metrics, Updates
 from genprob.engine.state import Memory
+from genprob.errors import PluginError
 
 Loss = Callable[[Blocks, "Batch | None"], "Tensor | tuple[Tensor, Metrics]"]
 
@@ -22,7 +24,7 @@ class Descend:
     """Lowers `loss(blocks, batch)` in the parameters that `writes` matches.
 
     Gradients are taken for those parameters only; nothing else has its `requires_grad` or `.grad` touched. A step
-    whose loss or gradient is not finite is left out and counted in the metric `skipped`.
+    whose loss or gradient (for LBFGS, whose outcome) is not finite is left out, and the metric `skipped` is 1.
 
     Arguments:
         name: key of its memory and prefix of its metrics.
@@ -30,9 +32,10 @@ class Descend:
         loss: returns a scalar, or a scalar and metrics.
         optimizer: `params -> torch.optim.Optimizer`; LBFGS is called through a closure.
         schedule: factor on the learning rate as a function of the share of the horizon done, in [0, 1].
-        clip: largest gradient norm, or None.
+        clip: largest gradient norm, or None; not for LBFGS, whose line search needs the gradient itself.
         ema: decay of an exponential moving average of the parameters kept in memory under `"ema"`, or None.
-        accumulate: micro-batches per update (the batch is split, gradients are averaged by their rows).
+        accumulate: micro-batches per update (the batch is split, gradients are averaged by their rows; the loss
+            must be a mean over rows).
         horizon: steps over which the schedule runs.
     """
 
@@ -48,7 +51,7 @@ class Descend:
     data: Feed = "fresh"
     repeat: int = 1
     every: int = 1
-    _bound: tuple[int, torch.optim.Optimizer, dict[str, nn.Parameter]] | None = field(default=None, repr=False)
+    _bound: _Bound | None = field(default=None, init=False, repr=False, compare=False)
 
     def init(self, blocks: Blocks) -> Memory:
         parameters = blocks.parameters(self.writes)
@@ -57,75 +60,109 @@ class Descend:
             memory["ema"] = {k: p.detach().clone() for k, p in parameters.items()}
         return memory
 
-    def _bind(self, blocks: Blocks, memory: Memory) -> tuple[torch.optim.Optimizer, dict[str, nn.Parameter]]:
-        """The optimizer whose per-parameter state *is* the memory: the same dicts, so a checkpoint sees them live."""
-        if self._bound is None or self._bound[0] != id(memory["state"]):
-            parameters = blocks.parameters(self.writes)
-            optimizer = self.optimizer(list(parameters.values()))
-            for group in optimizer.param_groups:
-                group["initial_lr"] = group["lr"]
-            for name, parameter in parameters.items():
-                if name in memory["state"]:
-                    optimizer.state[parameter] = memory["state"][name]
-            self._bound = (id(memory["state"]), optimizer, parameters)
-        return self._bound[1], self._bound[2]
-
     def apply(self, blocks: Blocks, memory: Memory, batch: Batch | None) -> tuple[Updates, Memory, Metrics]:
-        optimizer, named = self._bind(blocks, memory)
-        parameters = list(named.values())
+        if self._bound is None or self._bound.blocks is not blocks or self._bound.state is not memory["state"]:
+            self._bound = _Bound.of(self, blocks, memory["state"])
+        optimizer, parameters = self._bound.optimizer, list(self._bound.parameters.values())
         if self.schedule is not None:
             factor = self.schedule(min(1.0, memory["count"] / max(1, self.horizon)))
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
-        metrics: Metrics = {}
+        try:
+            if isinstance(optimizer, torch.optim.LBFGS):
+                metrics = self._search(blocks, batch, self._bound)
+            else:
+                metrics = self._step(blocks, batch, self._bound)
+        finally:
+            for parameter in parameters:
+                parameter.grad = None
+        memory["count"] += 1
+        self._bound.remember()
+        if self.ema is not None:
+            averages = [memory["ema"][name] for name in self._bound.parameters]
+            torch._foreach_lerp_(averages, [p.detach() for p in parameters], 1 - self.ema)
+        return {}, memory, metrics
+
+    def _step(self, blocks: Blocks, batch: Batch | None, bound: _Bound) -> Metrics:
+        parameters = list(bound.parameters.values())
+        bound.optimizer.zero_grad(set_to_none=True)
+        value, metrics = self._backward(blocks, batch, parameters)
+        norm = nn.utils.clip_grad_norm_(parameters, self.clip if self.clip is not None else math.inf, foreach=True)
+        finite = torch.isfinite(norm) & torch.isfinite(value)
+        if finite:
+            bound.optimizer.step()
+        return metrics | {"loss": value, "gradient_norm": norm, "skipped": (~finite).to(torch.float32)}
+
+    def _search(self, blocks: Blocks, batch: Batch | None, bound: _Bound) -> Metrics:
+        parameters, metrics = list(bound.parameters.values()), {}
+        before = [parameter.detach().clone() for parameter in parameters]
 
         def closure() -> Tensor:
-            optimizer.zero_grad(set_to_none=True)
+            bound.optimizer.zero_grad(set_to_none=True)
             value, found = self._backward(blocks, batch, parameters)
             metrics.update(found)
             return value
 
-        if isinstance(optimizer, torch.optim.LBFGS):
-            value = optimizer.step(closure)  # pyright: ignore[reportArgumentType]
-            metrics["loss"] = torch.as_tensor(value)
-        else:
-            value = closure()
-            bound = self.clip if self.clip is not None else float("inf")
-            norm = nn.utils.clip_grad_norm_(parameters, bound, foreach=True)
-            finite = torch.isfinite(norm) & torch.isfinite(value)
-            if finite:
-                optimizer.step()
-            metrics |= {"loss": value, "gradient_norm": norm, "skipped": (~finite).to(torch.float32)}
-        for parameter in parameters:
-            parameter.grad = None
-        memory["count"] += 1
-        for name, parameter in named.items():
-            if parameter in optimizer.state:
-                memory["state"][name] = optimizer.state[parameter]
-        if self.ema is not None:
-            averages: dict[str, Tensor] = memory["ema"]
-            torch._foreach_lerp_(list(averages.values()), [p.detach() for p in parameters], 1 - self.ema)
-        return {}, memory, metrics
+        value = torch.as_tensor(bound.optimizer.step(closure))  # pyright: ignore[reportArgumentType, reportCallIssue]
+        finite = bool(torch.isfinite(value)) and all(bool(torch.isfinite(p).all()) for p in parameters)
+        if not finite:
+            torch._foreach_copy_([parameter.detach() for parameter in parameters], before)
+            bound.forget()
+        return metrics | {"loss": value, "skipped": torch.tensor(float(not finite))}
 
     def _backward(self, blocks: Blocks, batch: Batch | None, inputs: list[nn.Parameter]) -> tuple[Tensor, Metrics]:
-        pieces: list[Batch | None] = [batch]
+        pieces: list[tuple[float, Batch | None]] = [(1.0, batch)]
         if self.accumulate > 1 and batch is not None:
-            pieces = [batch.take(part) for part in torch.arange(len(batch)).chunk(self.accumulate)]
-        total, metrics = torch.zeros(()), {}
-        for piece in pieces:
-            share = len(piece) / len(batch) if piece is not None and batch is not None else 1.0
+            rows = torch.arange(len(batch), device=batch.values.device)
+            pieces = [(len(part) / len(rows), batch.take(part)) for part in rows.chunk(self.accumulate)]
+        total: Tensor | float = 0.0
+        metrics: Metrics = {}
+        for share, piece in pieces:
             out = self.loss(blocks, piece)
             value, found = out if isinstance(out, tuple) else (out, {})
             (share * value).backward(inputs=inputs)
             total = total + share * value.detach()
             for key, metric in found.items():
                 metrics[key] = metrics.get(key, 0.0) + share * metric.detach()
-        return total, metrics
+        return torch.as_tensor(total), metrics
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """An optimizer over a move's parameters whose per-parameter state *is* the move's memory: the same dicts."""
+
+    blocks: Blocks
+    state: dict[str, Any]
+    optimizer: torch.optim.Optimizer
+    parameters: dict[str, nn.Parameter]
+
+    @classmethod
+    def of(cls, move: Descend, blocks: Blocks, state: dict[str, Any]) -> _Bound:
+        parameters = blocks.parameters(move.writes)
+        optimizer = move.optimizer(list(parameters.values()))
+        if isinstance(optimizer, torch.optim.LBFGS) and move.clip is not None:
+            raise PluginError(f"move {move.name!r}: clip and LBFGS do not go together")
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+        for name, parameter in parameters.items():
+            if name in state:
+                optimizer.state[parameter] = state[name]
+        return cls(blocks, state, optimizer, parameters)
+
+    def remember(self) -> None:
+        """Lets the memory hold what the optimizer has begun to keep."""
+        for name, parameter in self.parameters.items():
+            if parameter in self.optimizer.state:
+                self.state[name] = self.optimizer.state[parameter]
+
+    def forget(self) -> None:
+        """Lets the optimizer start anew."""
+        self.optimizer.state.clear()
+        self.state.clear()
 
 
 def warmup_cosine(warmup: float = 0.05) -> Callable[[float], float]:
     """A schedule: linear from 0 over the first `warmup` share of the horizon, then half a cosine to 0."""
-    import math
 
     def factor(share: float) -> float:
         if share < warmup:

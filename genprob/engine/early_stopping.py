@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from genprob.data.batch import Batch
 from genprob.engine.capabilities import HeldOutScore
+from genprob.engine.scope import running
 from genprob.engine.state import Memory, State
 
 _ROWS = 4096
@@ -34,15 +38,28 @@ class EarlyStopping:
         """The mean held-out log-density in nats per row, when it is time to look; else None."""
         if state.step % self.every:
             return None
-        with torch.no_grad(), state.rng.swapped_in():
-            parts = [self.model.score_rows(self.held.take(i)) for i in torch.arange(len(self.held)).split(_ROWS)]
-            score = float(torch.cat(parts).mean())
+        rows = torch.arange(len(self.held), device=self.held.values.device)
+        with torch.no_grad(), running(state.rng), self._judging():
+            score = float(torch.cat([self.model.score_rows(self.held.take(i)) for i in rows.split(_ROWS)]).mean())
         memory = self._memory(state)
         if math.isfinite(score) and score > memory["best"]:
             memory.update(best=score, best_step=state.step, waited=0)
         else:
             memory["waited"] += 1
         return score
+
+    @contextmanager
+    def _judging(self) -> Iterator[None]:
+        """Dropout and running statistics rest while rows are scored."""
+        modules = list(self.model.modules()) if isinstance(self.model, nn.Module) else []
+        modes = [module.training for module in modules]
+        for module in modules:
+            module.training = False
+        try:
+            yield
+        finally:
+            for module, mode in zip(modules, modes, strict=True):
+                module.training = mode
 
     def best(self, state: State) -> bool:
         """True if the present step is the best so far."""

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-import pyro
-from torch import Tensor, nn
+import torch
+from torch import nn
 
 from genprob.data.batch import Batch
-from genprob.engine.blocks import Blocks
+from genprob.engine.blocks import Blocks, matches
 from genprob.engine.move import Metrics, Move
 from genprob.engine.phase import Phase
+from genprob.engine.scope import running
 from genprob.engine.state import State
 from genprob.errors import PluginError
 
@@ -30,15 +31,26 @@ def fit(phases: Sequence[Phase], state: State, batches: Batches | None = None) -
 
     The state's own random numbers are in place only while a step runs, and no pyro setting outlives a step, so the
     caller's random numbers and settings never change. `state` is up to date, and may be saved, at each yield.
+
+    Raises `PluginError` for phases that cannot be run, and for a move that writes what is not its own.
     """
     for phase in phases:
         names = [m.name for m in phase.moves]
         if len(set(names)) < len(names):
             raise PluginError(f"phase {phase.name!r} has two moves of one name: {', '.join(names)}")
-    while not state.finished:
+        for move in phase.moves:
+            if move.repeat < 1 or move.every < 1:
+                raise PluginError(f"move {move.name!r}: repeat={move.repeat}, every={move.every}: at least 1 each")
+            if move.data != "none" and batches is None:
+                raise PluginError(f"move {move.name!r} wants data, but the fit was given none")
+    return _steps(phases, state, batches)
+
+
+def _steps(phases: Sequence[Phase], state: State, batches: Batches | None) -> Iterator[Metrics]:
+    while phases and not state.finished:
         phase = phases[state.phase]
         if state.phase_step < phase.steps:
-            with state.rng.swapped_in(), pyro.settings.context(module_local_params=True):
+            with running(state.rng):
                 metrics = _step(phase, state, batches)
             state.step += 1
             state.phase_step += 1
@@ -62,61 +74,70 @@ def _next_phase(state: State, phases: int, *, early: bool) -> bool:
 
 def _step(phase: Phase, state: State, batches: Batches | None) -> Metrics:
     metrics: Metrics = {}
-    fresh = sum(m.repeat for m in phase.moves if m.data == "fresh") or 1
-    drawn = 0
-    shared: Batch | None = None
+    feed = _Feed(batches, state.step * (sum(m.repeat for m in phase.moves if m.data == "fresh") or 1))
     for move in phase.moves:
         if state.phase_step % move.every:
             continue
         for _ in range(move.repeat):
-            batch: Batch | None = None
-            if move.data != "none":
-                if batches is None:
-                    raise PluginError(f"move {move.name!r} wants data, but the fit was given none")
-                if move.data == "full":
-                    batch = batches.full()
-                elif move.data == "fresh":
-                    batch = batches(state.step * fresh + drawn)
-                    drawn += 1
-                else:
-                    shared = shared if shared is not None else batches(state.step * fresh)
-                    batch = shared
+            batch = feed(move)
             if move.name not in state.memory:
                 state.memory[move.name] = move.init(state.blocks)
-            with _only(move, state.blocks):
+            with _guarded(move, state.blocks):
                 updates, memory, found = move.apply(state.blocks, state.memory[move.name], batch)
-            stray = [n for n in updates if not _matches(n, move.writes)]
-            if stray:
-                raise PluginError(f"move {move.name!r} writes {stray[0]!r}, outside {', '.join(sorted(move.writes))}")
+            for name in updates:
+                if not matches(name, move.writes):
+                    raise _stray(move, name)
             state.blocks.assign(updates)
             state.memory[move.name] = memory
             metrics.update({f"{move.name}.{key}": value for key, value in found.items()})
     return metrics
 
 
-def _matches(name: str, patterns: frozenset[str]) -> bool:
-    from fnmatch import fnmatchcase
+class _Feed:
+    """The batches of one step: the first is the one that moves share, every fresh one is the next."""
 
-    return any(fnmatchcase(name, p) for p in patterns)
+    def __init__(self, batches: Batches | None, first: int) -> None:
+        self.batches, self.first, self.drawn = batches, first, 0
+        self.shared: Batch | None = None
+
+    def __call__(self, move: Move) -> Batch | None:
+        if move.data == "none" or self.batches is None:
+            return None
+        if move.data == "full":
+            return self.batches.full()
+        if move.data == "fresh":
+            self.drawn += 1
+            return self.batches(self.first + self.drawn - 1)
+        if self.shared is None:
+            self.shared = self.batches(self.first)
+        return self.shared
 
 
 @contextmanager
-def _only(move: Move, blocks: Blocks) -> Iterator[None]:
+def _guarded(move: Move, blocks: Blocks) -> Iterator[None]:
     """Lets a move write its own blocks only: other buffers are given back as they were, other writes are refused."""
-    foreign = {k: t for k, t in blocks.flat().items() if not _matches(k, move.writes)}
-    buffers: dict[str, tuple[Tensor, Tensor]] = {}
-    versions: dict[str, int] = {}
+    foreign = {name: tensor for name, tensor in blocks.flat().items() if not matches(name, move.writes)}
+    buffers = {
+        name: tensor.clone()
+        for name, tensor in foreign.items()
+        if not isinstance(tensor, nn.Parameter) and name not in blocks.tensors
+    }
+    versions = {name: tensor._version for name, tensor in foreign.items() if name not in buffers}
+    try:
+        yield
+    finally:
+        # Whatever their version says: batch normalisation's kernel moves its statistics without counting.
+        with torch.no_grad():
+            for name, value in buffers.items():
+                foreign[name].copy_(value)
+    after = blocks.flat()
     for name, tensor in foreign.items():
-        if isinstance(tensor, nn.Parameter) or name in blocks.tensors:
-            versions[name] = tensor._version
-        else:
-            buffers[name] = (tensor, tensor.clone())
-            versions[name] = tensor._version
-    yield
-    for name, version in versions.items():
-        tensor = foreign[name]
-        if tensor._version == version:
-            continue
-        if name not in buffers:
-            raise PluginError(f"move {move.name!r} wrote {name!r} in place, outside {', '.join(sorted(move.writes))}")
-        tensor.data.copy_(buffers[name][1])
+        if after.get(name) is not tensor or (name in versions and tensor._version != versions[name]):
+            raise _stray(move, name)
+    for name in after:
+        if name not in foreign and not matches(name, move.writes):
+            raise _stray(move, name)
+
+
+def _stray(move: Move, name: str) -> PluginError:
+    return PluginError(f"move {move.name!r} writes {name!r}, outside {', '.join(sorted(move.writes))}")

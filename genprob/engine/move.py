@@ -26,14 +26,23 @@ class Move(Protocol):
         data: `fresh` draws a new batch for each application, `same` shares the step's batch, `full` is given all
             rows, `none` nothing.
         repeat: applications per step.
-        every: applied at steps divisible by this.
+        every: applied at the steps of its phase that are divisible by this, the first among them.
     """
 
-    name: str
-    writes: frozenset[str]
-    data: Feed
-    repeat: int
-    every: int
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def writes(self) -> frozenset[str]: ...
+
+    @property
+    def data(self) -> Feed: ...
+
+    @property
+    def repeat(self) -> int: ...
+
+    @property
+    def every(self) -> int: ...
 
     def init(self, blocks: Blocks) -> Memory:
         """Memory before the first application."""

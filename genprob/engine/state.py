@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from genprob.engine.blocks import Blocks
 from genprob.engine.randomness import Randomness
 
@@ -37,7 +40,7 @@ class State:
     finished: bool = False
 
     def tree(self) -> dict[str, Any]:
-        """A nested dict of tensors and scalars: what a checkpoint holds."""
+        """A nested dict of tensors and scalars: what a checkpoint holds. Its tensors are live: save, then step on."""
         return {
             "blocks": dict(self.blocks.flat()),
             "memory": self.memory,
@@ -49,9 +52,23 @@ class State:
         }
 
     def restore(self, tree: dict[str, Any]) -> None:
-        """Takes over a checkpoint's tree; modules are written in place."""
-        self.blocks.assign(tree["blocks"])
-        self.memory = tree["memory"]
-        self.rng.states.update(tree["rng"])
+        """Takes over a copy of a checkpoint's tree, on the state's device; modules are written in place.
+
+        Raises `PluginError` where the tree belongs to other blocks.
+        """
+        self.blocks.restore(_copied(tree["blocks"], self.rng.device))
+        self.memory = _copied(tree["memory"], self.rng.device)
+        self.rng.states.update(_copied(tree["rng"], torch.device("cpu")))
         self.phase, self.step, self.phase_step = tree["phase"], tree["step"], tree["phase_step"]
         self.finished = tree["finished"]
+
+
+def _copied(value: Any, device: torch.device) -> Any:
+    """Nested dicts, lists and tuples with every tensor copied to `device`."""
+    if isinstance(value, Tensor):
+        return value.to(device, copy=True)
+    if isinstance(value, dict):
+        return {key: _copied(item, device) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_copied(item, device) for item in value)
+    return value

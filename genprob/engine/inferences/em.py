@@ -45,7 +45,7 @@ def em(
 
     def maximise(blocks: Blocks, batch: Batch | None) -> tuple[dict[str, Tensor], Metrics]:
         assert batch is not None
-        statistics = {k.removeprefix("statistics."): v for k, v in blocks.tensors.items()}
+        statistics = {k.removeprefix("statistics."): v for k, v in blocks.select(["statistics.*"]).items()}
         return {f"model.{k}": v for k, v in solver.maximisation(statistics, batch).items()}, {}
 
     def converged(state: State, metrics: Metrics) -> bool:
