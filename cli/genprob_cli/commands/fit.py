@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -132,5 +133,5 @@ def _view(document: dict[str, Any]) -> str:
         f"fitted {document['model']} by {document['inference']['name']} to {document['rows']} rows of "
         f"{len(names)} variables in {document['seconds']:.1f} s (step {document['step']}; {metrics})\n"
         f"run: {document['run']}\n"
-        f"ask it: genprob query {document['run']} --target {names[-1]!r} --out answer.nc"
+        f"ask it: genprob query {document['run']} --target {shlex.quote(names[-1])} --out answer.nc"
     )
