@@ -65,5 +65,9 @@ class ScoresRows(Protocol):
     """A quick log-density of the known cells of rows, for the support of evidence."""
 
     def score_rows(self, batch: Batch) -> Tensor:
-        """`[rows]`, in data units up to the width of cells."""
+        """`[rows]`, in data units, cells taken at their centres."""
+        ...
+
+    def score_masks(self, batch: Batch, masks: Tensor) -> Tensor:
+        """The same with rows seen through each of `[masks, width]`, as `[masks, rows]`; holes may count as anything."""
         ...

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from genprob.joint import Joint
 
 LEAST_RANK = 0.005
-_SCORED_AT_ONCE = 65_536
+_MANY_MASKS, _FEWER_ROWS = 64, 128
+"""With more masks than that, so many reference rows are enough to see a rank below `LEAST_RANK`."""
+_LEAST_ROWS = 20
+"""Where fewer reference rows know all that a query knows, those with holes are compared as well."""
 
 
 def judge(joint: Joint, queries: QueryBatch, log_evidence: np.ndarray) -> tuple[list[str], list[str]]:
@@ -69,26 +72,16 @@ def _ranks(joint: Joint, queries: QueryBatch, points: np.ndarray) -> tuple[np.nd
         return out, score
     reference = joint.reference
     masks, which = np.unique(points[asked], axis=0, return_inverse=True)
-    step = max(1, _SCORED_AT_ONCE // max(1, len(reference)))
-    for first in range(0, len(masks), step):
-        some = torch.as_tensor(masks[first : first + step], device=reference.observed.device)
-        size = len(some)
-        rows = Batch(
-            reference.schema,
-            reference.values.repeat(size, 1),
-            reference.observed.repeat(size, 1) & some.repeat_interleave(len(reference), 0),
-            torch.arange(size * len(reference)),
-            size * len(reference),
-        )
-        complete = (reference.observed[None] | ~some[:, None]).all(-1).cpu().numpy()
-        scores = joint.model.score_rows(rows).reshape(size, len(reference)).cpu().numpy()
-        mine = np.flatnonzero((which >= first) & (which < first + size))
-        own = joint.model.score_rows(_given(joint, queries, asked[mine], points)).cpu().numpy()
-        score[asked[mine]] = own
-        for position, value in zip(mine, own, strict=True):
-            local = which[position] - first
-            usable = complete[local] if complete[local].sum() >= 20 else np.ones(len(reference), dtype=bool)
-            out[asked[position]] = (scores[local][usable] <= value).mean() if usable.any() else np.nan
+    if len(masks) > _MANY_MASKS:
+        reference = reference.take(torch.arange(min(len(reference), _FEWER_ROWS), device=reference.values.device))
+    scores = joint.model.score_masks(reference, torch.as_tensor(masks, device=reference.observed.device)).cpu().numpy()
+    whole = reference.observed.cpu().numpy()
+    usable = (masks.astype(float) @ (~whole).T.astype(float)) == 0  # rows that know all that the mask knows
+    usable[usable.sum(1) < _LEAST_ROWS] = True
+    own = joint.model.score_rows(_given(joint, queries, asked, points)).cpu().numpy()
+    score[asked] = own
+    with np.errstate(invalid="ignore"):
+        out[asked] = ((scores[which] <= own[:, None]) & usable[which]).sum(1) / usable[which].sum(1)
     return out, score
 
 

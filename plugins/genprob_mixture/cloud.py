@@ -23,8 +23,8 @@ from genprob_mixture.tables import negative_binomial
 if TYPE_CHECKING:
     from genprob_mixture.mixture import Mixture
 
-_DRAWS = 65_536
-"""Draws completed at once."""
+_DRAWS = 8_192
+"""Draws completed at once: their square roots stay in cache."""
 _AVERAGED = 8_000_000
 """Numbers held at once for marginals."""
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEFENSIVE = 0.1
 """Share of proposals that ignore every approximation."""
 _TINY = 1e-12
+_CACHED = 32_768
+"""Numbers of one row of a matrix held at once."""
 
 
 def _smooth_rule(nodes: int) -> tuple[np.ndarray, np.ndarray]:
@@ -251,20 +253,8 @@ def condition(mixture: Mixture, queries: QueryBatch) -> Conditional:
     for part in gaussian.chunks(len(patterns), components, d):
         swept = gaussian.sweep(covariance, patterns.masks[part])
         residual[part] = swept.conditional()
-        slope, precision = swept.coefficient(), swept.precision()
-        for p in range(part.start, part.stop):
-            index = patterns.order[patterns.starts[p] : patterns.starts[p + 1]]
-            local, known = p - part.start, patterns.masks[p]
-            y = evidence.y[index]
-            if not bool(known.any()):
-                conditional_mean[index] = mean
-                continue
-            difference = torch.where(known, y[:, None] - mean, 0.0)
-            moved = torch.einsum("kij,nkj->nki", slope[local], difference)
-            conditional_mean[index] = torch.where(known, y[:, None], mean + moved)
-            square = torch.einsum("nki,kij,nkj->nk", difference, precision[local], difference)
-            square = square.nan_to_num(torch.inf, torch.inf)  # so far out that its square overflows
-            log_density[index] = -0.5 * (square + swept.logdet[local] + known.sum() * LOG_2PI)
+        first, last = patterns.starts[part.start], patterns.starts[part.stop]
+        _condition_rows(evidence, patterns, part, patterns.order[first:last], mean, swept, conditional_mean, log_density)
     log_weight = mixture.weights().detach() + log_density + evidence.table + evidence.log_scale[:, None]
     if bool(evidence.noisy.any()):
         _read(evidence, conditional_mean, log_weight, residual)
@@ -284,6 +274,31 @@ def condition(mixture: Mixture, queries: QueryBatch) -> Conditional:
     return Conditional(
         mixture, evidence, conditional_mean, log_weight, patterns.of_row, settled, gain, spread, residual, unknown
     )
+
+
+def _condition_rows(
+    evidence: Evidence, patterns: Patterns, part: slice, index: Tensor, mean: Tensor, swept: gaussian.Swept,
+    conditional_mean: Tensor, log_density: Tensor,
+) -> None:  # fmt: skip
+    """Means given the points and log densities of the points, of the rows `index` of some patterns, in place.
+
+    In the sweep's own layout `[d, d, rows, K]`, row by row of the matrices, as many rows at once as stay in cache.
+    """
+    d = mean.shape[1]
+    step = max(1, _CACHED // (len(mean) * max(1, d)))
+    for a in range(0, len(index), step):
+        rows = index[a : a + step]
+        local = patterns.of_row[rows] - part.start
+        known = swept.masks[local].T[..., None]
+        given = evidence.y[rows].T[..., None]
+        difference = torch.where(known, given - mean.T[:, None], 0.0)
+        square = torch.zeros_like(difference[0]) if d else log_density[rows]
+        for i in range(d):
+            product = (swept.matrix[i][:, local] * difference).sum(0)
+            square -= difference[i] * product  # zero at unknown columns
+            conditional_mean[rows, :, i] = torch.where(known[i], given[i], mean[:, i] + product)
+        square = square.nan_to_num(torch.inf, torch.inf)  # so far out that its square overflows
+        log_density[rows] = -0.5 * (square + swept.logdet[local] + known.sum(0) * LOG_2PI)
 
 
 def _read(evidence: Evidence, mean: Tensor, log_weight: Tensor, covariance: Tensor) -> None:

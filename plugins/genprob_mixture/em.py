@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from genprob.data.batch import Batch
 from genprob_mixture import gaussian
-from genprob_mixture.rows import Rows
+from genprob_mixture.rows import Rows, encode
 from genprob_mixture.tables import fit_size, negative_binomial
 
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _ROWS = 65_536
 """Rows whose responsibilities are held at once."""
+_SCORES = 1_000_000
+"""Scores of rows under masks held at once."""
 
 
 def count_table(mixture: Mixture, count_values: list[Tensor]) -> Tensor:
@@ -94,6 +97,44 @@ def log_density(mixture: Mixture, rows: Rows) -> Tensor:
     out = rows.log_jacobian.clone()
     for part in _stretches(mixture, rows):
         out[rows.patterns.order[part.first : part.last]] += torch.logsumexp(part.joint, 1)
+    return out
+
+
+@torch.no_grad()
+def log_density_masked(mixture: Mixture, batch: Batch, masks: Tensor) -> Tensor:
+    """`log_density` of the same rows under each of `[P, width]` masks, `[P, rows]`.
+
+    The coefficients of a mask vanish at what it hides, so the features of the rows are formed once for all masks.
+    """
+    n, components = len(batch), len(mixture.logits)
+    mean, covariance = mixture.mean.detach(), mixture.covariance().detach()
+    d = mean.shape[1]
+    if d > gaussian.WIDE:
+        seen = [Batch(batch.schema, batch.values, batch.observed & mask, batch.index, n) for mask in masks]
+        return torch.stack([log_density(mixture, encode(part, mixture.encoder, mixture.tables)) for part in seen])
+    rows = encode(batch, mixture.encoder, mixture.tables)
+    back = torch.argsort(rows.patterns.order)
+    y, hits = rows.y[back], rows.hits[back]
+    phi = gaussian.features(y)
+    table = torch.cat([mixture.level_log_probs().detach(), count_table(mixture, rows.count_values).detach()], 1)
+    columns = mixture.tables.levels + mixture.tables.counts
+    widths = mixture.tables.sizes + [len(v) for v in rows.count_values]
+    pieces = zip(hits.split(widths, 1), table.split(widths, 1), strict=True) if columns else ()
+    parts = [h @ t.T for h, t in pieces]  # log p of each discrete column, [rows, K] each
+    discrete = torch.stack(parts).reshape(len(columns), -1) if parts else None
+    shown = masks.to(torch.float64)
+    out = shown[:, mixture.encoder.columns] @ rows.column_log_jacobian.T
+    prior = mixture.weights().detach()
+    step = max(1, min(512, _SCORES // (n * components)))
+    for first in range(0, len(masks), step):
+        some = slice(first, first + step)
+        joint = prior.expand(len(shown[some]), n, components).clone()
+        if d:
+            theta = gaussian.weights(mean, gaussian.sweep(covariance, masks[some][:, mixture.encoder.columns]))
+            joint += (phi @ theta.flatten(1)).reshape(n, -1, components).transpose(0, 1)
+        if discrete is not None:
+            joint += (shown[some][:, columns] @ discrete).reshape(joint.shape)
+        out[some] += torch.logsumexp(joint, -1)
     return out
 
 

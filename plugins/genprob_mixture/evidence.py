@@ -181,7 +181,7 @@ def _add_counts(mixture: Mixture, queries: QueryBatch, out: Evidence) -> None:
         if largest > _MOST_COUNTS:
             raise UsageError(
                 f"variable {mixture.schema.columns[j].name!r}: ranges, sets and noisy readings of counts are summed "
-                f"one by one up to {_MOST_COUNTS}, not to {largest:.0f}; give a value, or make it a real with cells of 1"
+                f"one by one up to {_MOST_COUNTS}, not to {largest:.0f}; give a value, or make it a real of cell(1)"
             )
         top = int(largest)
         grid = torch.arange(top + 1, dtype=torch.float64, device=device)

@@ -180,6 +180,11 @@ class Mixture(Model):
         """log p(known cells) in data units, cells at their centres times their widths, `[rows]`."""
         return em.log_density(self, encode(batch, self.encoder, self.tables))
 
+    @torch.no_grad()
+    def score_masks(self, batch: Batch, masks: Tensor) -> Tensor:
+        """`score_rows` of rows seen through each of many masks, `[masks, rows]`."""
+        return em.log_density_masked(self, batch, masks)
+
     def weights(self) -> Tensor:
         """log p(k), `[K]`."""
         return torch.log_softmax(self.logits, -1)

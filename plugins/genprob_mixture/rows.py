@@ -26,7 +26,8 @@ class Rows:
         hits: `[rows, width + U]` indicators of levels, then of the distinct values of each count column.
         count_values: the distinct values of each count column, `[U_c]` each.
         phi: `features(y)`, or None where they would not fit in memory.
-        log_jacobian: `[rows]` in the batch's order: log |dy/dx| of the known reals, plus the log widths of cells.
+        column_log_jacobian: `[rows, d]` in the batch's order: log |dy/dx| of the known reals, plus the log width of a
+            cell; 0 where unknown.
     """
 
     y: Tensor
@@ -34,10 +35,15 @@ class Rows:
     hits: Tensor
     count_values: list[Tensor]
     phi: Tensor | None
-    log_jacobian: Tensor
+    column_log_jacobian: Tensor
 
     def __len__(self) -> int:
         return len(self.y)
+
+    @property
+    def log_jacobian(self) -> Tensor:
+        """`[rows]` in the batch's order, summed over the known columns."""
+        return self.column_log_jacobian.sum(-1)
 
 
 def encode(batch: Batch, encoder: Encoder, tables: Tables) -> Rows:
@@ -49,7 +55,7 @@ def encode(batch: Batch, encoder: Encoder, tables: Tables) -> Rows:
     safe = encoder.inside(x)
     y = torch.where(known, encoder.encode(safe), 0.0)
     width = torch.where(encoder.delta > 0, torch.log(encoder.delta.clamp(min=1e-300)), 0.0)
-    log_jacobian = torch.where(known, encoder.log_jacobian(safe) + width, 0.0).sum(-1)
+    log_jacobian = torch.where(known, encoder.log_jacobian(safe) + width, 0.0)
     hits = [tables.one_hot(batch.values, batch.observed)]
     count_values = []
     for c in tables.counts:

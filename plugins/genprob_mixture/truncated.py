@@ -21,7 +21,7 @@ def draw(lower: Tensor, upper: Tensor, uniform: Tensor) -> Tensor:
     flip = lower > 0
     a, b = torch.where(flip, -upper, lower), torch.where(flip, -lower, upper)
     u = torch.where(flip, 1 - uniform, uniform)
-    low, high = torch.special.ndtr(a), torch.special.ndtr(b)
+    low, high = (torch.special.erfc(x * -0.5**0.5) / 2 for x in (a, b))  # torch's own ndtr is 0 below -8
     z = torch.special.ndtri(low + u * (high - low))
     far = b < -30
     if bool(far.any()):
