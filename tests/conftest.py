@@ -7,10 +7,14 @@ import sys
 import textwrap
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 # Test processes run side by side; two threads each on two cores collapse.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# The same examples at every run: a change is what makes a test fail, not the day.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 
 class Site:
