@@ -22,8 +22,6 @@ _HERMITE = 24
 _NEWTON = 60
 _LEVEL_ERROR = 1e-7
 """How far the level of a quantile may be off before its last Newton step."""
-_TAIL = 1e-9
-"""Share of a mixture that quantiles may leave out."""
 _PEAK, _ROOT_HALF = 0.3989422804014327, 0.7071067811865476
 _FEW = 64
 """Up to this many queries entries are kept down to a share of 1e-8, beyond it 1e-5."""
@@ -237,46 +235,42 @@ def _moments(encoder: Encoder, c: int, loc: Tensor, sd: Tensor) -> tuple[Tensor,
 
 
 def _quantiles(loc: Tensor, sd: Tensor, weight: Tensor) -> Tensor:
-    """Quantiles of mixtures of normals `[Q, J]` at QUANTILES, `[Q, 7]`; weights descend or are equal.
+    """Quantiles of mixtures of normals `[Q, J]` at QUANTILES, `[Q, 7]`.
 
-    Most queries are settled by a few components: they are solved in groups by how many they need.
+    Newton's method kept inside a bracket, each quantile for itself until it is found. A step that does not halve the
+    error is followed by a bisection: between separated components the density says nothing of the way.
     """
-    needed = (weight.cumsum(1) < 1 - _TAIL).sum(1) + 1
-    out = loc.new_empty(len(loc), len(QUANTILES))
-    width, done = 2, torch.zeros_like(needed, dtype=torch.bool)
-    while not bool(done.all()):
-        some = ~done & ((needed <= width) | (width >= loc.shape[1]))
-        if bool(some.any()):
-            out[some] = _solve_quantiles(loc[some, :width], sd[some, :width], weight[some, :width])
-            done |= some
-        width *= 2
-    return out
-
-
-def _solve_quantiles(loc: Tensor, sd: Tensor, weight: Tensor) -> Tensor:
-    """Newton's method kept inside a bracket."""
-    weight = weight / weight.sum(1, keepdim=True)
-    levels = torch.tensor(QUANTILES, dtype=loc.dtype, device=loc.device)
+    queries, levels = len(loc), torch.tensor(QUANTILES, dtype=loc.dtype, device=loc.device)
     spread = sd.clamp(min=1e-12)
-    lower = (loc - 9 * spread).amin(1, keepdim=True).expand(-1, len(levels)).clone()
-    upper = (loc + 9 * spread).amax(1, keepdim=True).expand(-1, len(levels)).clone()
     centre = (weight * loc).sum(1, keepdim=True)
     wide = ((weight * (spread.square() + (loc - centre).square())).sum(1, keepdim=True)).sqrt()
-    x = torch.clamp(centre + wide * torch.special.ndtri(levels), lower, upper)
-    active = torch.arange(len(loc), device=loc.device)
+    lower = (loc - 9 * spread).amin(1, keepdim=True).expand(-1, len(levels)).flatten()
+    upper = (loc + 9 * spread).amax(1, keepdim=True).expand(-1, len(levels)).flatten()
+    level = levels.repeat(queries)
+    x = torch.clamp((centre + wide * torch.special.ndtri(levels)).flatten(), lower, upper)
+    query = torch.arange(queries, device=loc.device).repeat_interleave(len(levels))
+    out = x.clone()
+    place = torch.arange(len(x), device=loc.device)
+    error = torch.ones_like(x)
     for _ in range(_NEWTON):
-        at, low, high = x[active], lower[active], upper[active]
-        z = (at[:, :, None] - loc[active, None]) / spread[active, None]
-        below = 0.5 + 0.5 * (weight[active, None] * torch.erf(z * _ROOT_HALF)).sum(-1) - levels
-        density = (weight[active, None] * torch.exp(-0.5 * z.square()) / spread[active, None]).sum(-1) * _PEAK
-        low, high = torch.where(below > 0, low, at), torch.where(below > 0, at, high)
-        step = at - below / density.clamp(min=1e-300)
-        x[active] = torch.where((step > low) & (step < high), step, (low + high) / 2)
-        lower[active], upper[active] = low, high
-        active = active[(below.abs() > _LEVEL_ERROR).any(1)]
-        if not len(active):
+        z = (x[:, None] - loc[query]) / spread[query]
+        share = weight[query]
+        below = 0.5 + 0.5 * (share * torch.erf(z * _ROOT_HALF)).sum(-1) - level
+        density = (share * torch.exp(-0.5 * z.square()) / spread[query]).sum(-1) * _PEAK
+        lower, upper = torch.where(below > 0, lower, x), torch.where(below > 0, x, upper)
+        found = below.abs() <= _LEVEL_ERROR
+        step = x - below / density.clamp(min=1e-300)
+        inside = (step > lower) & (step < upper)
+        trusted = inside & (below.abs() < error / 2)
+        error = torch.where(trusted, below.abs(), 1.0)
+        out[place] = torch.where(found & ~inside, x, step)
+        x = torch.where(trusted, step, (lower + upper) / 2)
+        open_ = torch.nonzero(~found)[:, 0]
+        if not len(open_):
             break
-    return x
+        x, lower, upper, level, error = x[open_], lower[open_], upper[open_], level[open_], error[open_]
+        query, place = query[open_], place[open_]
+    return out.reshape(queries, len(levels))
 
 
 def _stack(parts: list[dict[str, Tensor]], shape: tuple[int, ...]) -> Marginal:
