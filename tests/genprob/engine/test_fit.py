@@ -209,7 +209,7 @@ def test_a_stray_return_is_not_written(run):
 def players():
     torch.manual_seed(0)
     generator = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    critic = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 1))
+    critic = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 3))
     return Blocks({"generator": generator, "critic": critic})
 
 
@@ -218,7 +218,7 @@ def test_a_module_that_is_not_written_keeps_its_running_statistics(run):
 
     def score(b, _):
         fake = b.modules["generator"](torch.randn(8, 2))
-        return b.modules["critic"](fake).mean()
+        return b.modules["critic"](fake).square().mean()
 
     buffers = {n: t.clone() for n, t in blocks.flat().items() if not isinstance(t, nn.Parameter)}
     run([Descend("critic", frozenset({"critic.*"}), score, sgd, data="none")], blocks, 3)
