@@ -54,6 +54,9 @@ class Request:
         if "name" not in asked:
             raise UsageError(f"inference={inference!r}: needs a name, e.g. {{'name': '{spec.inferences[0]}'}}")
         name = asked.pop("name")
+        if steps is not None and asked.get("steps", steps) != steps:
+            raise UsageError(f"steps={steps} and inference option steps={asked['steps']}: give one of them")
+        steps = asked.pop("steps", steps)
         method = plugins.find("inference", name)
         if method.name not in spec.inferences:
             raise UsageError(
@@ -113,16 +116,13 @@ class Request:
     def build(self, schema: Schema) -> Model:
         """The model; raises `PluginError` unless an enabled plugin provides it and every factory among its options."""
         factory = plugins.resolve(self._spec().factory, enabled=True)
-        options = {
-            name: plugins.resolve(value, enabled=True) if _is_reference(pick(factory, name), value) else value
-            for name, value in self.options.items()
-        }
-        return factory(schema, **options)
+        return factory(schema, **{name: _object(pick(factory, name), value) for name, value in self.options.items()})
 
     def program(self, model: Model) -> Program:
         """The inference's phases for a model."""
-        options = {name: value for name, value in self.inference.items() if name != "name"}
-        return plugins.resolve(plugins.find("inference", self.inference["name"]).factory)(model, **options)
+        factory = plugins.resolve(plugins.find("inference", self.inference["name"]).factory)
+        options = {k: _object(pick(factory, k), value) for k, value in self.inference.items() if k != "name"}
+        return factory(model, **options)
 
     def _spec(self) -> ModelSpec:
         try:
@@ -152,8 +152,15 @@ def _read(option: Option, value: Any) -> Any:
     if _is_reference(option, plain):
         plugins.resolve(plain, enabled=True)
         return plain
-    read = convert(option, ",".join(map(_text, plain)) if isinstance(plain, list) else _text(plain))
+    read = convert(option, _text(plain))
     return plain if isinstance(plain, str) and isinstance(read, str) else _plain(read)
+
+
+def _object(option: Option, value: Any) -> Any:
+    """What a factory is given for a value of the configuration: factories by their names, sequences of its type."""
+    if _is_reference(option, value):
+        return plugins.resolve(value, enabled=True)
+    return convert(option, _text(value)) if isinstance(value, list) else value
 
 
 def _is_reference(option: Option, value: Any) -> bool:
@@ -167,6 +174,9 @@ def _readable(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
+    """The value as it would be typed."""
+    if isinstance(value, list):
+        return ",".join(map(_text, value))
     return str(value).lower() if value is None or isinstance(value, bool) else str(value)
 
 
