@@ -56,7 +56,8 @@ def run(arguments: Sequence[str]) -> int:
             return result.error.exit_code
         return 0
     except BrokenPipeError:
-        return _pipe_closed(stdout)
+        _mute(stdout)
+        return 128 + signal.SIGPIPE
     except BaseException as error:
         return _fail(error, stdout, json, bool(received))
 
@@ -210,8 +211,12 @@ def _fail(error: BaseException, stdout: IO[str], json: bool, terminated: bool) -
     else:
         message = f"internal: {type(error).__name__}: {message}; set {TRACEBACK}=1 to see where"
     print(f"error: {message}", file=sys.stderr)
-    if json:
-        write_error(kind, message, code, stdout)
+    try:
+        if json:
+            write_error(kind, message, code, stdout)
+        stdout.flush()
+    except OSError:
+        _mute(stdout)
     return code
 
 
@@ -219,8 +224,7 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _pipe_closed(stdout: IO[str]) -> int:
-    """Whoever read our output has gone: say nothing, and give the interpreter nothing to flush."""
+def _mute(stdout: IO[str]) -> None:
+    """What could not be written shall not be tried again when the interpreter ends."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
-    return 128 + signal.SIGPIPE
