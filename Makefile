@@ -8,7 +8,7 @@ THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 PYTEST := $(THREADS) $(BIN)/python -m pytest -n $(WORKERS)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint docs bench clean
+.PHONY: help demo test test-all lint format style layers types docs bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -33,10 +33,18 @@ test: $(VENV)/.installed-test  ## the default tests
 test-all: $(VENV)/.installed-test  ## the slow ones too
 	$(PYTEST) -m ""
 
-lint: $(VENV)/.installed-test  ## format, lint, types, layers
+lint: format style layers types  ## format, style, import layers, types
+
+format: $(VENV)/.installed-test
 	$(BIN)/ruff format --check .
+
+style: $(VENV)/.installed-test
 	$(BIN)/ruff check .
+
+layers: $(VENV)/.installed-test
 	$(BIN)/lint-imports
+
+types: $(VENV)/.installed-test
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/.installed-test  ## rewrite the generated pages of docs/reference
