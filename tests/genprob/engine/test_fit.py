@@ -256,8 +256,6 @@ def surroundings():
     )
 
 
-
-
 def test_the_callers_random_numbers_and_settings_stand_at_each_yield_and_after_errors(state_of):
     pyro.clear_param_store()
     blocks = Blocks({"net": nn.Linear(1, 1)})
