@@ -142,7 +142,7 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing_behind(arguments, error,
 def test_an_existing_run_is_refused_and_stays(table, schema, tmp_path):
     joint = genprob.fit(table, schema=schema, out=tmp_path / "run", **EM)
     digest = joint.run.digest
-    with pytest.raises(UsageError, match="is a run already.*resume"):
+    with pytest.raises(UsageError, match=r"is a run already.*resume"):
         genprob.fit(table, schema=schema, out=tmp_path / "run", **EM)
     assert genprob.load(tmp_path / "run").run.digest == digest
 
@@ -315,7 +315,7 @@ def test_a_run_is_loaded_with_its_plugin_only(table, schema, tmp_path, monkeypat
         lambda: genprob.load(tmp_path / "run"),
         lambda: genprob.fit(table, out=tmp_path / "run", resume=True),
     ):
-        with pytest.raises(PluginError, match="'mixture'.*not enabled"):
+        with pytest.raises(PluginError, match=r"'mixture'.*not enabled"):
             ask()
 
 

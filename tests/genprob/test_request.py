@@ -87,7 +87,7 @@ def test_whole_numbers(value):
 
 @pytest.mark.parametrize("value", [-1, 0.5, float("nan"), float("inf"), "3", None, True, 2**63])
 def test_what_is_no_whole_number(value):
-    with pytest.raises(UsageError, match="n=.*whole number, 0 or more"):
+    with pytest.raises(UsageError, match=r"n=.*whole number, 0 or more"):
         whole("n", value, 0)
 
 
@@ -135,7 +135,7 @@ def test_nothing_is_imported_that_no_enabled_plugin_provides(toy, tmp_path, monk
 def test_a_model_whose_plugin_is_off_is_a_plugin_error(monkeypatch):
     request = ask()
     monkeypatch.setenv("GENPROB_PLUGINS", "-mixture")
-    with pytest.raises(PluginError, match="'mixture'.*not enabled"):
+    with pytest.raises(PluginError, match=r"'mixture'.*not enabled"):
         request.build(SCHEMA)
-    with pytest.raises(PluginError, match="'mixture'.*not enabled"):
+    with pytest.raises(PluginError, match=r"'mixture'.*not enabled"):
         request.check(None, {}, None, 0)

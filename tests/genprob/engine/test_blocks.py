@@ -56,7 +56,7 @@ def test_restore_takes_the_very_tensors_or_refuses():
     blocks.restore(saved)
     assert set(blocks.flat()) == set(saved), "free tensors of a later step are gone"
     assert all(torch.equal(blocks[name], value) for name, value in saved.items())
-    with pytest.raises(PluginError, match="lacks 'net.bias'"):
+    with pytest.raises(PluginError, match=r"lacks 'net\.bias'"):
         blocks.restore({"net.weight": torch.ones(1, 2)})
-    with pytest.raises(PluginError, match="'net.more'"):
+    with pytest.raises(PluginError, match=r"'net\.more'"):
         blocks.restore({**saved, "net.more": torch.ones(1)})

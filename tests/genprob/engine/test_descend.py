@@ -162,7 +162,9 @@ def test_a_frozen_parameter_stays_though_its_module_is_written(run):
     assert torch.equal(net.bias, before)
 
 
-@pytest.mark.parametrize("optimizer", [sgd(0.1), adam(0.1), lambda p: torch.optim.LBFGS(p)], ids=["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize(
+    "optimizer", [sgd(0.1), adam(0.1), lambda p: torch.optim.LBFGS(p)], ids=["sgd", "adam", "lbfgs"]
+)
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_step_that_is_not_finite_is_left_out(optimizer, bad, run):
     blocks = one_number(1.0)
@@ -178,7 +180,7 @@ def test_a_step_that_is_not_finite_is_left_out(optimizer, bad, run):
     assert float(blocks["net.w"].detach()) == 1.0 and float(metrics[-1]["fit.skipped"]) == 1.0
     broken = False
     for _ in range(60):
-        _, memory, found = move.apply(blocks, state.memory["fit"], None)
+        _, _, found = move.apply(blocks, state.memory["fit"], None)
     assert float(blocks["net.w"].detach()) == pytest.approx(3.0, abs=0.3) and float(found["skipped"]) == 0.0
 
 

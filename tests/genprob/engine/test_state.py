@@ -213,8 +213,8 @@ def test_going_back_in_the_same_process_is_the_same_as_anew(batches, same):
     assert same(everything(state), end)
 
 
-def test_a_tree_of_other_blocks_is_refused(batches):
-    phases, blocks = KINDS["adam"]()
+def test_a_tree_of_other_blocks_is_refused():
+    _, blocks = KINDS["adam"]()
     state = State(blocks, Randomness(3))
     tree = everything(state)
     del tree["blocks"]["net.0.weight"]
