@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import xarray as xr
 
+from genprob import auditing
 from genprob.data.batch import Batch
 from genprob.data.readers import read, read_chunks
 from genprob.data.schema import Schema
@@ -23,6 +24,7 @@ from genprob.engine.run import Run
 from genprob.engine.scope import running
 from genprob.errors import PluginError, UsageError
 from genprob.model import Model
+from genprob.query.audit import Audit
 from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Conditions, Draws
 from genprob.query.diagnostics import log_mean_error
@@ -56,6 +58,7 @@ class Joint:
         reference: rows of the training data, against which the support of evidence is judged.
         rows: number of rows it was fitted to.
         notes: what the fit decided or found odd, one line each.
+        calibration: the audit of this joint's strategies, None before one was run.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Joint:
     ) -> None:
         self.schema, self.model, self.run = schema, model, run
         self.reference, self.rows, self.notes = reference, rows, tuple(notes)
+        self.calibration: Audit | None = None
 
     def __repr__(self) -> str:
         where = f" from {self.run.path}" if self.run is not None else ""
@@ -90,7 +94,10 @@ class Joint:
         values, observed = tensors["values"].to(place), tensors["observed"].to(place)
         reference = Batch(schema, values, observed, torch.arange(len(values), device=place), len(values))
         notes = [*saved.tree["notes"], *([saved.note] if saved.note else [])]
-        return cls(schema, model, run=run, reference=reference, rows=config["rows"], notes=notes)
+        joint = cls(schema, model, run=run, reference=reference, rows=config["rows"], notes=notes)
+        if checkpoint is None:
+            joint.calibration = auditing.read(run)
+        return joint
 
     # --- drawing and scoring
 
@@ -108,7 +115,7 @@ class Joint:
     def _draw(self, draws: int, seed: int) -> np.ndarray:
         if not isinstance(self.model, Draws):
             raise UsageError(f"{type(self.model).__name__} cannot be sampled")
-        with running(self._rng(seed)), torch.no_grad():
+        with running(self.rng(seed)), torch.no_grad():
             return np.concatenate([self.model.draw(min(50_000, draws - a)) for a in range(0, draws, 50_000)])
 
     def log_prob(self, data: Any, *, seed: int = 0) -> xr.Dataset:
@@ -117,12 +124,12 @@ class Joint:
         Density in data units for true reals, probability for categories, counts and cells. The attribute `kind` is
         `exact`, or `estimate` where rounding cells of correlated reals have to be integrated by simulation.
         """
-        table = self._table(data)
+        table = self.table(data)
         return self._scored(table, None, seed)
 
     def conditional_log_prob(self, data: Any, given: Iterable[str], *, seed: int = 0) -> xr.Dataset:
         """log p(rest | given) of each row, the same shape as `log_prob`; unknown cells are left out on both sides."""
-        table = self._table(data)
+        table = self.table(data)
         known = np.zeros(self.schema.width, dtype=bool)
         for name in [given] if isinstance(given, str) else given:
             known[self.schema.slices[self.schema[name].name]] = True
@@ -154,8 +161,8 @@ class Joint:
         if not isinstance(model, Conditions):
             raise UsageError(f"{type(model).__name__} has no log-probability; it can be sampled and queried")
         out, error, exact = np.zeros(len(values)), np.zeros(len(values)), True
-        with running(self._rng(seed)), torch.no_grad():
-            for part in self._chunks(len(values), _SCORE_PARTICLES):
+        with running(self.rng(seed)), torch.no_grad():
+            for part in self.chunks(len(values), _SCORE_PARTICLES):
                 batch = QueryBatch.from_values(self.schema, np.where(keep, values[part], np.nan))
                 closed = np.array([not reason for reason in model.inexact(batch)])
                 exact = exact and bool(closed.all())
@@ -214,7 +221,7 @@ class Joint:
         batch = QueryBatch.from_evidence(self.schema, [asked], names)
         if not batch.asked.any():
             raise UsageError("nothing is asked: every variable is given")
-        tree = self._answered(batch, draws, self._rng(seed), seed, strategy, budget, [asked], single=True)
+        tree = self._answered(batch, draws, self.rng(seed), seed, strategy, budget, [asked], single=True)
         if out is not None:
             write(tree, out)
         return tree
@@ -230,7 +237,7 @@ class Joint:
         self, rows: Any, targets: list[str] | None, draws: int, seed: int, strategy: str | None,
         budget: int | None, out: str | Path | None,
     ) -> xr.DataTree:  # fmt: skip
-        rng = self._rng(seed)
+        rng = self.rng(seed)
         if isinstance(rows, Sequence) and not isinstance(rows, str):
             mappings = [_mapping(q, row) for q, row in enumerate(rows)]
             if not mappings:
@@ -243,7 +250,7 @@ class Joint:
                 write(tree, out)
             return tree
         if out is None:
-            table = self._table(rows)
+            table = self.table(rows)
             batch = self._holes(table.values, self._asked(np.asarray(np.isnan(table.values).any(0)), targets))
             return self._answered(batch, draws, rng, seed, strategy, budget, None, single=False)
         missing = np.zeros(self.schema.width, dtype=bool)
@@ -297,7 +304,7 @@ class Joint:
         with running(rng), torch.no_grad():
             answers = [
                 planner.answer(batch.take(part), draws, seed, budget, single=single)
-                for part in self._chunks(len(batch), max(budget or _PARTICLES, draws))
+                for part in self.chunks(len(batch), max(budget or _PARTICLES, draws))
             ]
         answer = join(answers)
         if single:
@@ -312,21 +319,62 @@ class Joint:
             )
         )
 
+    # --- auditing
+
+    def audit(
+        self,
+        *,
+        queries: int = 200,
+        shares: Sequence[float] = (0.25, 0.5, 0.75),
+        kinds: Sequence[str] = ("points", "ranges"),
+        data: Any = None,
+        strategy: str | None = None,
+        budget: int | None = None,
+        seed: int = 0,
+        resume: bool = True,
+        progress: Callable[[dict[str, Any]], None] | None = None,
+    ) -> xr.Dataset:
+        """Tests the strategies on truths that the joint plants, and keeps what it finds in the run.
+
+        Every later answer of this joint looks up the cell of its strategy, kind of evidence and share of variables
+        given: that is the `calibration` of its status.
+
+        Arguments:
+            queries: planted truths per kind and share.
+            shares: shares of the variables that are given.
+            kinds: `points`, `ranges` (with intervals and sets), `noisy` (with noisy readings and likelihoods).
+            data: held-out rows; audited in the same way, they show the model's own errors too.
+            strategy: audit this strategy only, wherever it offers to answer.
+            budget: proposals per query.
+            seed: the same call finds the same.
+            resume: take over cells that the run holds from an audit of the same size and seed.
+            progress: called with `{step, steps, message}` after each kind and share.
+
+        Returns the cells along dim `cell`. Raises `UsageError` for a joint that cannot be sampled.
+        """
+        return auditing.audit(
+            self, queries=queries, shares=shares, kinds=kinds, data=data, strategy=strategy, budget=budget,
+            seed=seed, resume=resume, progress=progress,
+        )  # fmt: skip
+
     # --- inside
 
     def _chunk(self, particles: int) -> int:
         """How many queries of so many particles or draws are answered at once."""
         return max(1, min(_CHUNK_QUERIES, _CHUNK_FLOATS // (particles * max(4, self.schema.width))))
 
-    def _chunks(self, queries: int, particles: int) -> Iterator[slice]:
+    def chunks(self, queries: int, particles: int) -> Iterator[slice]:
+        """Parts of a batch of queries, of as many particles each, that fit in memory."""
         step = self._chunk(particles)
         for first in range(0, queries, step):
             yield slice(first, min(queries, first + step))
 
-    def _rng(self, seed: int) -> Randomness:
+    def rng(self, seed: int) -> Randomness:
+        """Random numbers of a call, on the device of the joint."""
         return Randomness(whole("seed", seed, 0), self.reference.values.device)
 
-    def _table(self, data: Any) -> Table:
+    def table(self, data: Any) -> Table:
+        """Data in any form that `genprob.read` takes, as numbers under this schema; absent variables are missing."""
         return Table.from_dataset(self.schema, read(data, schema=self.schema, allow_missing=True), allow_missing=True)
 
 

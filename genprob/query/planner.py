@@ -12,6 +12,7 @@ from genprob import plugins
 from genprob.errors import UnreliableError, UsageError
 from genprob.query import support
 from genprob.query.batch import POINT, QueryBatch
+from genprob.query.planting import kind_of, share_of
 from genprob.query.strategy import GUARANTEES, Answers, Offer, Refusal, Strategy
 from genprob.results.record import Answer, Marginal
 
@@ -106,8 +107,15 @@ class Planner:
         """What every strategy says to the first query."""
         return Explanation(tuple(self.words(queries)[0]))
 
-    def answer(self, queries: QueryBatch, draws: int, seed: int, budget: int | None, *, single: bool) -> Answer:
-        """Answers all queries: each by its best offer, again with a larger budget and then by the next on failure."""
+    def answer(
+        self, queries: QueryBatch, draws: int, seed: int, budget: int | None, *, single: bool, lenient: bool = False
+    ) -> Answer:
+        """Answers all queries: each by its best offer, again with a larger budget and then by the next on failure.
+
+        Arguments:
+            single: one query asked by itself; messages do not number it.
+            lenient: leave NaN draws where no strategy reaches the evidence, instead of raising.
+        """
         words = self.words(queries)
         final = _Gathered.blank(queries, draws)
         attempts: list[list[tuple[str, int | None]]] = []
@@ -137,9 +145,12 @@ class Planner:
                 failed += [q for q, why in zip(members, answers.failures, strict=True) if why]
             turn += 1
             pending = [q for q in sorted(failed) if turn < len(attempts[q]) and not final.impossible(q)]
+        if not lenient:
+            self._check(queries, final, single)
         return self._finish(queries, final, seed, single)
 
-    def _finish(self, queries: QueryBatch, final: _Gathered, seed: int, single: bool) -> Answer:
+    def _check(self, queries: QueryBatch, final: _Gathered, single: bool) -> None:
+        """Raises where there is no answer to give."""
         for q in range(len(queries)):
             which = "" if single else f"query {q}: "
             if final.impossible(q):
@@ -147,13 +158,19 @@ class Planner:
             if np.isnan(final.values[q][:, :, queries.asked[q]]).any():
                 why = final.failures[q]
                 raise UnreliableError(f"{which}no strategy reached the evidence within its budget ({why})")
+
+    def _finish(self, queries: QueryBatch, final: _Gathered, seed: int, single: bool) -> Answer:
         status, why = support.judge(self.joint, queries, final.log_evidence)
         computation = ["fail" if f else "ok" for f in final.failures]
+        calibration, audited = self._calibration(queries, final)
         reasons = [
-            "; ".join(r for r in (f"computation: {f}" if f else "", c, s, "calibration: not audited") if r)
-            for f, c, s in zip(final.failures, final.contradictions(), why, strict=True)
+            "; ".join(r for r in (f"computation: {f}" if f else "", c, s, a) if r)
+            for f, c, s, a in zip(final.failures, final.contradictions(), why, audited, strict=True)
         ]
-        reliable = np.array([c == "ok" and s == "ok" for c, s in zip(computation, status, strict=True)], dtype=np.int64)
+        reliable = np.array(
+            [c == "ok" and s == "ok" and a != "fail" for c, s, a in zip(computation, status, calibration, strict=True)],
+            dtype=np.int64,
+        )
         points = queries.kind == POINT
         values = final.values
         given = np.broadcast_to(points[:, None, None], values.shape)
@@ -176,12 +193,22 @@ class Planner:
             limit=final.limit,
             computation=computation,
             support=status,
-            calibration=["unknown"] * len(queries),
+            calibration=calibration,
             reasons=reasons,
             seed=seed,
             observed=np.where(points, queries.a, np.nan) if points.any() else None,
             single=single,
         )
+
+
+    def _calibration(self, queries: QueryBatch, final: _Gathered) -> tuple[list[str], list[str]]:
+        """What the audit says of the strategies that answered, a status and a reason per query."""
+        audit = self.joint.calibration
+        if audit is None:
+            return ["unknown"] * len(queries), ["calibration: not audited"] * len(queries)
+        about = zip(final.strategy, kind_of(queries), share_of(queries), strict=True)
+        found = [audit.lookup(strategy, kind, float(share)) for strategy, kind, share in about]
+        return [status for status, _ in found], [reason for _, reason in found]
 
 
 def _with_given(queries: QueryBatch, name: str, marginal: Marginal) -> Marginal:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from genprob.data.batch import Batch
-from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, POINT, QueryBatch
+from genprob.query.batch import NOTHING, POINT, QueryBatch
 from genprob.query.capabilities import ScoresRows
+from genprob.query.likelihood import log_ceiling
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
@@ -40,22 +41,13 @@ def judge(joint: Joint, queries: QueryBatch, log_evidence: np.ndarray) -> tuple[
             statuses.append("fail")
             share = 100 * (1 - LEAST_RANK)
             reasons.append(f"support: the given values are more unusual than {share:.1f} % of the data")
-        elif softer[q] and log_evidence[q] - score[q] < floor + _ceiling(queries, q):
+        elif softer[q] and log_evidence[q] - score[q] < floor + log_ceiling(queries, q):
             statuses.append("fail")
             reasons.append(f"support: fewer than one in {joint.rows} rows would meet the evidence")
         else:
             statuses.append("ok")
             reasons.append("")
     return statuses, reasons
-
-
-def _ceiling(queries: QueryBatch, q: int) -> float:
-    """log of the largest likelihood that a row can have, so that soft evidence compares with a probability."""
-    noisy = queries.kind[q] == NOISY
-    out = -float(np.log(queries.b[q, noisy] * np.sqrt(2 * np.pi)).sum())
-    for j in np.flatnonzero(queries.kind[q] == LIKELIHOOD):
-        out += float(np.log(queries.likelihoods[j][q].max()))
-    return out
 
 
 def _ranks(joint: Joint, queries: QueryBatch, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, POINT, RANGE, SET, QueryBatch
+from genprob.query.batch import NOTHING, POINT, QueryBatch
 from genprob.query.capabilities import Conditions, Draws
 from genprob.query.empirical import marginals
+from genprob.query.likelihood import log_ceiling, log_likelihood
 from genprob.query.strategy import Answers, Offer, Refusal
 from genprob.results.join import join_marginals
 
@@ -105,45 +106,9 @@ class Rejection:
             else:
                 assert isinstance(model, Draws)
                 rows = model.draw(block)
-            hit = _meets(rest, rows)
+            u = torch.rand(len(rows), dtype=torch.float64).numpy()
+            hit = np.log(u) < log_likelihood(rest, 0, rows)
             proposals += block
             kept.append(rows[hit])
             found += int(hit.sum())
-        return np.concatenate(kept), proposals, log_scale + _ceiling(rest)
-
-
-def _ceiling(query: QueryBatch) -> float:
-    """log of the largest likelihood that a row can have, to which acceptance is relative."""
-    noisy = query.kind[0] == NOISY
-    out = -float(np.log(np.sqrt(2 * np.pi) * query.b[0, noisy]).sum())
-    for j in np.flatnonzero(query.kind[0] == LIKELIHOOD):
-        out += float(np.log(query.likelihoods[j][0].max()))
-    return out
-
-
-def _meets(query: QueryBatch, rows: np.ndarray) -> np.ndarray:
-    """Which `[n, width]` rows are accepted; noisy readings and likelihoods with their probability over the largest."""
-    log_accept = np.zeros(len(rows))
-    for j in np.flatnonzero(query.kind[0] != NOTHING):
-        x, kind, a, b = rows[:, j], query.kind[0, j], query.a[0, j], query.b[0, j]
-        variable = query.schema.columns[j]
-        cell = variable.cell
-        if kind == POINT:
-            log_accept[x != (a if cell is None else cell.snap(a))] = -np.inf
-        elif kind == RANGE:
-            if cell is not None:  # a value counts by its cell, whatever the last digits of the ends
-                low, high = cell.span(a, b)
-                log_accept[(x < low) | (x > high)] = -np.inf
-            else:
-                log_accept[(x < a) | (x > b)] = -np.inf
-        elif kind == NOISY:
-            log_accept -= 0.5 * ((x - a) / b) ** 2
-        elif kind in (SET, LIKELIHOOD) and j in query.likelihoods:
-            weight = query.likelihoods[j][0]
-            with np.errstate(divide="ignore"):
-                log_accept += np.log(weight / weight.max())[x.astype(int)]
-        else:
-            allowed = query.sets[j][0]
-            log_accept[~np.isin(x, allowed if cell is None else cell.snap(allowed))] = -np.inf
-    u = torch.rand(len(rows), dtype=torch.float64).numpy()
-    return np.log(u) < log_accept
+        return np.concatenate(kept), proposals, log_scale + log_ceiling(rest, 0)
