@@ -128,7 +128,7 @@ def _boxes(mixture: Mixture, queries: QueryBatch, kind: Tensor, a: Tensor, b: Te
             width = sets[c].shape[1]
             low[:, c, :width] = np.where(chosen, below, low[:, c, :width])
             high[:, c, :width] = np.where(chosen, above, high[:, c, :width])
-    ends = [torch.as_tensor(e.transpose(0, 2, 1).reshape(-1, d), device=kind.device) for e in (low, high)]
+    ends = [torch.as_tensor(e.transpose(0, 2, 1).reshape(n * most, d), device=kind.device) for e in (low, high)]
     encoded = [encoder.encode(e).reshape(n, most, d).transpose(1, 2) for e in ends]
     empty = torch.as_tensor(low > high, device=kind.device)
     return torch.where(empty, torch.inf, encoded[0]), torch.where(empty, -torch.inf, encoded[1])
