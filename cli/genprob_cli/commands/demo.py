@@ -75,7 +75,7 @@ def demo(
 
     _say(
         "How to read an answer: the mean, its spread, and q05 to q95, the range that holds nine tenths.",
-        "Below it, how far to trust it: did the method converge (computation), is the evidence like the data (support),",
+        "Below, how far to trust it: did the method converge (computation), is the evidence like the data (support),",
         "was the method tested on planted truths (calibration).",
         "",
     )
