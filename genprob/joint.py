@@ -29,6 +29,7 @@ from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Conditions, Draws
 from genprob.query.diagnostics import log_mean_error
 from genprob.query.evidence import wording
+from genprob.query import twins
 from genprob.query.planner import Explanation, Planner
 from genprob.request import Request, whole
 from genprob.results.answer import answer_tree
@@ -188,6 +189,7 @@ class Joint:
         strategy: str | None = None,
         budget: int | None = None,
         out: str | Path | None = None,
+        audit: bool = False,
     ) -> xr.DataTree:
         """Asks p(targets | given), or a batch of such questions.
 
@@ -200,6 +202,7 @@ class Joint:
             strategy: the one strategy to use.
             budget: proposals per query, for strategies that have a budget.
             out: file to write the answer to; a batch is streamed to it in bounded memory.
+            audit: test this very answer on planted truths near its evidence (a single query only).
 
         Returns the answer as an `xr.DataTree`: `posterior` (draws), `marginals`, `sample_stats`, `query`, and the
         status of the answer in the attributes. Raises `UsageError` for what cannot be asked.
@@ -216,12 +219,14 @@ class Joint:
         if rows is not None:
             if given is not None:
                 raise UsageError("give either rows= or given=, not both")
+            if audit:
+                raise UsageError("audit=True tests a single answer; `joint.audit()` serves batches")
             return self._query_rows(rows, names, draws, seed, strategy, budget, out)
         asked = dict(given or {})
         batch = QueryBatch.from_evidence(self.schema, [asked], names)
         if not batch.asked.any():
             raise UsageError("nothing is asked: every variable is given")
-        tree = self._answered(batch, draws, self.rng(seed), seed, strategy, budget, [asked], single=True)
+        tree = self._answered(batch, draws, self.rng(seed), seed, strategy, budget, [asked], single=True, audit=audit)
         if out is not None:
             write(tree, out)
         return tree
@@ -296,7 +301,7 @@ class Joint:
 
     def _answered(
         self, batch: QueryBatch, draws: int, rng: Randomness, seed: int, strategy: str | None, budget: int | None,
-        given: list[dict[str, Any]] | None, *, single: bool,
+        given: list[dict[str, Any]] | None, *, single: bool, audit: bool = False,
     ) -> xr.DataTree:  # fmt: skip
         started = time.monotonic()
         planner = Planner(self, strategy)
@@ -306,7 +311,12 @@ class Joint:
                 planner.answer(batch.take(part), draws, seed, budget, single=single)
                 for part in self.chunks(len(batch), max(budget or _PARTICLES, draws))
             ]
-        answer = join(answers)
+            answer = join(answers)
+            if audit:
+                like = np.random.default_rng([seed, 1])
+                answer = twins.regrade(
+                    answer, twins.judge(self, batch, strategy=answer.strategy[0], budget=budget, rng=like)
+                )
         if single:
             answer = replace(answer, prior=self._draw(PRIOR_DRAWS, seed)[None])
         run = str(self.run.path) if self.run is not None else ""

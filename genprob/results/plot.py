@@ -52,7 +52,7 @@ def plot(tree: xr.DataTree, out: str | Path, kind: str | None = None, query: int
     draw = {"marginals": _marginals, "pairs": _pairs, "chains": _chains}[kind]
     figure = draw(posterior, prior)
     _title(figure, tree, None if batch is None else query)
-    return _save(figure, Path(out))
+    return save(figure, Path(out))
 
 
 def plot_history(events: Sequence[Mapping[str, Any]], out: str | Path, title: str = "") -> Path:
@@ -65,20 +65,20 @@ def plot_history(events: Sequence[Mapping[str, Any]], out: str | Path, title: st
             series[name] = np.array(points)
     if not series:
         raise UsageError("the fit has logged no metric twice yet, so there is nothing to plot")
-    figure, panels = _panels(len(series))
+    figure, panels = panels(len(series))
     for axes, (name, points) in zip(panels, series.items(), strict=True):
         axes.plot(points[:, 0], points[:, 1], color=_ANSWER, linewidth=1.4)
         axes.set_title(name, fontsize=10, loc="left", color=_INK)
         axes.set_xlabel("step", fontsize=9)
     if title:
         figure.suptitle(title, fontsize=11, x=0.01, ha="left", color=_INK)
-    return _save(figure, Path(out))
+    return save(figure, Path(out))
 
 
 def _marginals(posterior: xr.Dataset, prior: xr.Dataset | None) -> Figure:
     names = [str(name) for name in posterior.data_vars][:_PANELS]
     count = sum(2 if _is_map(posterior[name]) else 1 for name in names)
-    figure, panels = _panels(count)
+    figure, panels = panels(count)
     free = iter(panels)
     for name in names:
         draws = posterior[name]
@@ -182,7 +182,7 @@ def _pairs(posterior: xr.Dataset, prior: xr.Dataset | None) -> Figure:
     names = list(scalars)[:6]
     if len(names) < 2:
         raise UsageError("plot kind 'pairs' needs two scalar numeric targets; ask the query for them")
-    figure, panels = _panels(len(names) ** 2, columns=len(names), size=2.1)
+    figure, panels = panels(len(names) ** 2, columns=len(names), size=2.1)
     for index, axes in enumerate(panels):
         row, column = divmod(index, len(names))
         x, y = _numbers(scalars[names[column]].values), _numbers(scalars[names[row]].values)
@@ -208,7 +208,7 @@ def _chains(posterior: xr.Dataset, _: xr.Dataset | None) -> Figure:
     if not scalars:
         raise UsageError("plot kind 'chains' needs a scalar numeric target; ask the query for one")
     names = list(scalars)[:_PANELS]
-    figure, panels = _panels(len(names))
+    figure, panels = panels(len(names))
     for axes, name in zip(panels, names, strict=True):
         for chain in scalars[name].values:
             axes.plot(_numbers(chain), linewidth=0.7, alpha=0.8)
@@ -217,7 +217,7 @@ def _chains(posterior: xr.Dataset, _: xr.Dataset | None) -> Figure:
     return figure
 
 
-def _panels(count: int, columns: int | None = None, size: float = 3.4) -> tuple[Figure, list[Axes]]:
+def panels(count: int, columns: int | None = None, size: float = 3.4) -> tuple[Figure, list[Axes]]:
     """A figure with that many panels in rows, and nothing in pyplot's hands."""
     from matplotlib.figure import Figure
 
@@ -253,7 +253,8 @@ def _of_query(tree: xr.DataTree, name: str, query: int | None) -> Any:
     return statistics[name].isel(query=query).values.item()
 
 
-def _save(figure: Figure, out: Path) -> Path:
+def save(figure: Figure, out: Path) -> Path:
+    """Writes a figure whole or not at all; the ending of the name says the format."""
     form = out.suffix.lstrip(".").lower()
     if form not in _FORMATS:
         raise UsageError(f"{out}: pictures are written as .{', .'.join(_FORMATS)}")

@@ -1,4 +1,4 @@
-"""Draw an answer, or the history of a fit."""
+"""Draw an answer, an audit, or the history of a fit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from genprob_cli.examples import examples
     "genprob plot runs/a --out history.png",
 )
 def plot(
-    path: Annotated[Path, typer.Argument(metavar="FILE|RUN", help="an answer, or a run for its history")],
+    path: Annotated[Path, typer.Argument(metavar="FILE|RUN", help="an answer, an audit, or a run for its history")],
     kind: Annotated[
         str | None,
         typer.Option("--kind", metavar="K", help="marginals (default), pairs or chains", show_default=False),
@@ -28,7 +28,7 @@ def plot(
         typer.Option("--out", metavar="PNG", help="the picture: .png, .svg or .pdf", show_default=False),
     ] = None,
 ) -> Answer:
-    """Draw an answer, or the history of a fit."""
+    """Draw an answer, an audit, or the history of a fit."""
     import xarray as xr
 
     import genprob
@@ -36,6 +36,7 @@ def plot(
     from genprob.errors import UsageError
     from genprob.results.plot import plot as draw
     from genprob.results.plot import plot_history
+    from genprob.results.plot_audit import plot_audit
 
     picture = out or Path(f"{path.with_suffix('') if path.is_file() else path}.png")
     if path.is_dir():
@@ -46,6 +47,9 @@ def plot(
     else:
         tree = genprob.open(path)
         if isinstance(tree, xr.Dataset):
-            raise UsageError(f"{path}: holds a table, not an answer; only answers and runs are drawn")
-        made = draw(tree, picture, kind=kind, query=query)
+            if "verdict" not in tree:
+                raise UsageError(f"{path}: holds a table; answers, audits and runs are drawn")
+            made = plot_audit(tree, picture)
+        else:
+            made = draw(tree, picture, kind=kind, query=query)
     return Answer({"picture": str(made)}, f"picture: {made}")

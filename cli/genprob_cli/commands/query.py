@@ -16,6 +16,7 @@ from genprob_cli.parameters import Draws, Given, GivenFile, RunFolder, Seed, Str
     "genprob query runs/a --target y --given x=1.2 --out answer.nc",
     "genprob query runs/a --target y --target z --given 'w=0.5..0.6' --given 'g in a,b'",
     "genprob query runs/a --target y --given 'v=3.0+-0.2' --strict --json",
+    "genprob query runs/a --target y --given 'w=0.5..0.6' --audit",
     "genprob query runs/a --rows holes.csv --draws 100 --out filled.nc",
 )
 def query(
@@ -30,6 +31,7 @@ def query(
     draws: Draws = 1000,
     seed: Seed = 0,
     strategy: Strategy = None,
+    audit: Annotated[bool, typer.Option("--audit", help="test this very answer on planted truths like it")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="exit with 8 if the answer may not be trusted")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="ANSWER.nc", help="write the answer", show_default=False)
@@ -53,6 +55,7 @@ def query(
         seed=seed,
         strategy=strategy,
         out=out,
+        audit=audit,
     )
     said = document(tree) | {"out": str(out) if out else None}
     complaint = None
