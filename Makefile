@@ -51,7 +51,7 @@ docs: $(VENV)/.installed-test  ## rewrite the generated pages of docs/reference
 	$(BIN)/python docs/generate.py
 
 bench: $(VENV)/.installed-test  ## run every benchmark; each writes a table into docs/benchmarks
-	@for script in benchmarks/*.py; do echo "== $$script"; $(THREADS) $(BIN)/python $$script || exit 1; done
+	$(THREADS) $(BIN)/python benchmarks/run_all.py
 
 clean:  ## remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis dist
