@@ -17,7 +17,7 @@ def elbo(model: Model, *, particles: int = 1) -> Loss:
     Discrete sites marked for parallel enumeration are summed out exactly. One ELBO object serves one run, since it
     remembers the plate nesting of its first model.
     """
-    bound = TraceEnum_ELBO(num_particles=particles, max_plate_nesting=1)
+    bound = TraceEnum_ELBO(num_particles=particles, max_plate_nesting=1, strict_enumeration_warning=False)
 
     def loss(blocks: Blocks, batch: Batch | None) -> Tensor:
         assert batch is not None
