@@ -155,9 +155,7 @@ def _masked_values(schema: Schema, variable: Variable, array: Any, known: np.nda
     return encode(schema, variable.name, filled)
 
 
-def _place_range(
-    batch: QueryBatch, q: int, variable: Variable, columns: range, lo: Any, hi: Any
-) -> None:
+def _place_range(batch: QueryBatch, q: int, variable: Variable, columns: range, lo: Any, hi: Any) -> None:
     if variable.cardinality is not None:
         raise UsageError(f"variable {variable.name!r} is {variable.support.kind}: give OneOf(...), not a range")
     ends = [_number(batch.schema, variable, end) for end in (lo, hi)]
@@ -172,7 +170,7 @@ def _place_range(
     probe_lo, probe_hi = low, high
     if variable.cell is not None:
         edges = variable.cell.span(np.array(low), np.array(high)) if np.isfinite([low, high]).all() else (0.0, 1.0)
-        if edges[1] < edges[0]:
+        if edges[1] - edges[0] < variable.cell.delta / 2:
             raise UsageError(
                 f"variable {variable.name!r}: no value of its grid (step {variable.cell.delta:g}) lies in {lo}..{hi}"
             )

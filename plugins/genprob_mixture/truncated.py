@@ -13,7 +13,7 @@ def log_mass(lower: Tensor, upper: Tensor) -> Tensor:
     a, b = torch.where(flip, -upper, lower), torch.where(flip, -lower, upper)
     high, low = torch.special.log_ndtr(b), torch.special.log_ndtr(a)
     mass = high + torch.log1p(-torch.exp((low - high).clamp(max=0.0)))
-    return torch.where(lower < upper, mass, -torch.inf)
+    return torch.where((lower < upper) & torch.isfinite(high), mass, -torch.inf)
 
 
 def draw(lower: Tensor, upper: Tensor, uniform: Tensor) -> Tensor:
@@ -21,7 +21,7 @@ def draw(lower: Tensor, upper: Tensor, uniform: Tensor) -> Tensor:
     flip = lower > 0
     a, b = torch.where(flip, -upper, lower), torch.where(flip, -lower, upper)
     u = torch.where(flip, 1 - uniform, uniform)
-    low, high = (torch.special.erfc(x * -0.5**0.5) / 2 for x in (a, b))  # torch's own ndtr is 0 below -8
+    low, high = (torch.special.erfc(x * -(0.5**0.5)) / 2 for x in (a, b))  # torch's own ndtr is 0 below -8
     z = torch.special.ndtri(low + u * (high - low))
     far = b < -30
     if bool(far.any()):

@@ -253,12 +253,9 @@ def test_labels_are_holes_like_any_other():
 
 @pytest.fixture(scope="module")
 def digits():
-    ds = genprob.read("digits")
-    image = (ds["image"].values > 7).astype(int)
-    data = xr.Dataset({"image": (ds["image"].dims, image)})
-    dim = ds["image"].dims[0]
-    train, test = data.isel({dim: slice(0, 1400)}), data.isel({dim: slice(1400, 1500)})
-    return genprob.fit(train, components=20, schema={"image": "binary"}, steps=25), test["image"].values
+    data = genprob.read("digits")[["image"]]
+    train, test = data.isel(row=slice(0, 1400)), data.isel(row=slice(1400, 1500))
+    return genprob.fit(train, components=20, steps=25), test["image"].values
 
 
 def test_the_lower_half_of_a_digit_follows_from_the_upper(digits):

@@ -40,9 +40,9 @@ def test_log_mass_to_eight_digits_anywhere(a, b):
     assert got == pytest.approx(expected, rel=1e-8, abs=1e-8)
 
 
-def test_an_empty_interval_has_no_mass():
-    lower, upper = tensor(1.0, INF, 0.5), tensor(-1.0, -INF, 0.5)
-    assert truncated.log_mass(lower, upper).tolist() == [-INF] * 3
+def test_an_empty_interval_has_no_mass_nor_has_one_beyond_all_numbers():
+    lower, upper = tensor(1.0, INF, 0.5, 1e170, -INF), tensor(-1.0, -INF, 0.5, INF, -1e200)
+    assert truncated.log_mass(lower, upper).tolist() == [-INF] * 5
 
 
 def test_masses_of_a_partition_add_up_to_one():

@@ -1,0 +1,84 @@
+"""Importance sampling: what it calls a failure, on weights that are made to fail."""
+
+import numpy as np
+import pytest
+import torch
+
+from genprob import Soft, Within
+from genprob.query.diagnostics import effective_sample_size, pareto_k
+from genprob.query.strategies.importance import Importance, _failures
+
+
+def verdict(log_weight):
+    log_weight = np.atleast_2d(log_weight)
+    possible = np.isfinite(log_weight).any(1)
+    return _failures(log_weight, possible, effective_sample_size(log_weight), pareto_k(log_weight))[0]
+
+
+def test_good_weights_pass():
+    rng = np.random.default_rng(0)
+    assert verdict(np.zeros(1024)) == ""
+    assert verdict(0.5 * rng.normal(size=1024)) == ""
+    assert verdict(np.where(rng.random(1024) < 0.4, 0.0, -np.inf)) == ""
+
+
+def test_bad_weights_fail_with_a_reason():
+    rng = np.random.default_rng(1)
+    assert "Pareto k-hat" in verdict(4 * rng.normal(size=1024))
+    assert "no proposal of 1024 met the evidence" in verdict(np.full(1024, -np.inf))
+    few = np.full(1024, -np.inf)
+    few[:30] = 0.0
+    assert verdict(few) != ""
+    halves = np.zeros(1024)
+    halves[::2] = 0.5
+    assert "two halves disagree on the log-evidence" in verdict(halves)
+
+
+class Stub:
+    """A joint whose model proposes with given log-weights."""
+
+    def __init__(self, log_weight):
+        outer = self
+
+        class Model:
+            def inexact(self, queries): ...
+
+            def condition(self, queries): ...
+
+            def propose(self, queries, particles):
+                outer.asked = particles
+                return outer
+
+        self.log_weight, self.model = torch.as_tensor(log_weight), Model()
+
+    def draw(self, index):
+        return index.numpy()[..., None].astype(float)
+
+    def marginals(self, targets):
+        return {}
+
+
+class Queries:
+    targets = ()
+
+    def __len__(self):
+        return 1
+
+
+def test_draws_come_in_proportion_to_their_weights():
+    weight = np.array([[1.0, 2.0, 0.0, 5.0]])
+    with np.errstate(divide="ignore"):
+        stub = Stub(np.log(weight / 4))
+    torch.manual_seed(0)
+    out = Importance().answer(stub, Queries(), 40_000, None)
+    share = np.bincount(out.values.ravel().astype(int), minlength=4) / 40_000
+    np.testing.assert_allclose(share, weight[0] / 8, atol=0.01)
+    assert out.log_evidence[0] == pytest.approx(np.log(2.0)) and stub.asked == 1024
+    assert out.ess[0] == pytest.approx(64 / 30)
+
+
+def test_a_larger_budget_gives_a_smaller_error(joint):
+    given = {"p": Soft(3.0, sd=0.2), "c": Within(0, 1)}
+    errors = [joint.query(["g"], given, draws=2, budget=b, strategy="importance").attrs["log_evidence_se"]
+              for b in (256, 4096, 65_536)]  # fmt: skip
+    assert errors[0] > 3 * errors[1] > 9 * errors[2] > 0
