@@ -121,7 +121,10 @@ class Audit:
         if cell.verdict == "ok":
             return "ok", ""
         given = f"{100 * cell.share:.0f} % of the variables given"
-        return "fail", f"calibration: the audit fails {strategy} on {kind} with {given} (p = {cell.p:.2g}; {cell.forecast})"
+        return (
+            "fail",
+            f"calibration: the audit fails {strategy} on {kind} with {given} (p = {cell.p:.2g}; {cell.forecast})",
+        )
 
     def dataset(self) -> xr.Dataset:
         """The cells along dim `cell`, labelled."""
@@ -144,16 +147,11 @@ class Audit:
         cells = []
         for i in range(ds.sizes["cell"]):
             one = ds.isel(cell=i)
-            cells.append(
-                Cell(
-                    **{name: str(one[name].item()) for name in texts},
-                    **{name: float(one[name]) for name in (*numbers, "z_evidence", "seconds")},
-                    **{name: int(one[name]) for name in ("queries", "failed")},
-                    **{
-                        name: tuple(float(x) for x in one[name].values) for name in ("coverage", "coverage_se", "shape")
-                    },
-                )
-            )
+            about: dict[str, Any] = {name: str(one[name].item()) for name in texts}
+            about |= {name: float(one[name]) for name in (*numbers, "z_evidence", "seconds")}
+            about |= {name: int(one[name]) for name in ("queries", "failed")}
+            about |= {name: tuple(map(float, one[name].values)) for name in ("coverage", "coverage_se", "shape")}
+            cells.append(Cell(**about))
         return cls(tuple(cells))
 
 
@@ -182,7 +180,7 @@ def run(
     signs = association(joint.model.draw(_PROBES))
     given = planting.masks(joint.schema, len(truths), share, rng) & ~np.isnan(truths)
     queries = planting.plant(joint.schema, truths, given, kind, rng)
-    keep = queries.asked.any(1)
+    keep = np.asarray(queries.asked.any(1))
     return judge(
         joint, truths[keep], queries.take(keep), signs, rng,
         source=source, kind=kind, share=share, strategy=strategy, budget=budget, started=started,

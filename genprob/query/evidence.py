@@ -95,6 +95,10 @@ def wording(value: Any) -> str:
 
 
 def _flat(mask: Any) -> list[Any]:
-    return list(mask.ravel()) if hasattr(mask, "ravel") else [x for row in mask for x in _flat(row)] if isinstance(
-        mask, (list, tuple)
-    ) else [mask]
+    return (
+        list(mask.ravel())
+        if hasattr(mask, "ravel")
+        else [x for row in mask for x in _flat(row)]
+        if isinstance(mask, (list, tuple))
+        else [mask]
+    )

@@ -1,4 +1,4 @@
-"""The likelihood of whole rows under evidence: what rejection accepts by, and what a claimed evidence is checked with."""
+"""The likelihood of whole rows under evidence: what rejection accepts by and claimed evidences are checked with."""
 
 from __future__ import annotations
 

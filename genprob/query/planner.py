@@ -200,7 +200,6 @@ class Planner:
             single=single,
         )
 
-
     def _calibration(self, queries: QueryBatch, final: _Gathered) -> tuple[list[str], list[str]]:
         """What the audit says of the strategies that answered, a status and a reason per query."""
         audit = self.joint.calibration

@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from genprob.data.schema import Schema
-from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, POINT, RANGE, SET, QueryBatch
+from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, RANGE, SET, QueryBatch
 
 KINDS = ("points", "ranges", "noisy")
 """Evidence of a planted query: values; values, intervals and sets by turns; values and noisy readings by turns."""

@@ -1,4 +1,4 @@
-"""Ranks of truths among draws: uniform if, and only if for what is ranked, the draws come from the right conditional."""
+"""Ranks of truths among draws: uniform where the draws come from the right conditional."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def plot_history(events: Sequence[Mapping[str, Any]], out: str | Path, title: st
             series[name] = np.array(points)
     if not series:
         raise UsageError("the fit has logged no metric twice yet, so there is nothing to plot")
-    figure, panels = panels(len(series))
+    figure, panels = new_panels(len(series))
     for axes, (name, points) in zip(panels, series.items(), strict=True):
         axes.plot(points[:, 0], points[:, 1], color=_ANSWER, linewidth=1.4)
         axes.set_title(name, fontsize=10, loc="left", color=_INK)
@@ -78,7 +78,7 @@ def plot_history(events: Sequence[Mapping[str, Any]], out: str | Path, title: st
 def _marginals(posterior: xr.Dataset, prior: xr.Dataset | None) -> Figure:
     names = [str(name) for name in posterior.data_vars][:_PANELS]
     count = sum(2 if _is_map(posterior[name]) else 1 for name in names)
-    figure, panels = panels(count)
+    figure, panels = new_panels(count)
     free = iter(panels)
     for name in names:
         draws = posterior[name]
@@ -182,7 +182,7 @@ def _pairs(posterior: xr.Dataset, prior: xr.Dataset | None) -> Figure:
     names = list(scalars)[:6]
     if len(names) < 2:
         raise UsageError("plot kind 'pairs' needs two scalar numeric targets; ask the query for them")
-    figure, panels = panels(len(names) ** 2, columns=len(names), size=2.1)
+    figure, panels = new_panels(len(names) ** 2, columns=len(names), size=2.1)
     for index, axes in enumerate(panels):
         row, column = divmod(index, len(names))
         x, y = _numbers(scalars[names[column]].values), _numbers(scalars[names[row]].values)
@@ -208,7 +208,7 @@ def _chains(posterior: xr.Dataset, _: xr.Dataset | None) -> Figure:
     if not scalars:
         raise UsageError("plot kind 'chains' needs a scalar numeric target; ask the query for one")
     names = list(scalars)[:_PANELS]
-    figure, panels = panels(len(names))
+    figure, panels = new_panels(len(names))
     for axes, name in zip(panels, names, strict=True):
         for chain in scalars[name].values:
             axes.plot(_numbers(chain), linewidth=0.7, alpha=0.8)
@@ -217,7 +217,7 @@ def _chains(posterior: xr.Dataset, _: xr.Dataset | None) -> Figure:
     return figure
 
 
-def panels(count: int, columns: int | None = None, size: float = 3.4) -> tuple[Figure, list[Axes]]:
+def new_panels(count: int, columns: int | None = None, size: float = 3.4) -> tuple[Figure, list[Axes]]:
     """A figure with that many panels in rows, and nothing in pyplot's hands."""
     from matplotlib.figure import Figure
 

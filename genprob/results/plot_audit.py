@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from genprob.errors import UsageError
-from genprob.results.plot import panels, save
+from genprob.results.plot import new_panels, save
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -24,7 +24,7 @@ def plot_audit(cells: xr.Dataset, out: str | Path) -> Path:
     if "verdict" not in cells or "cell" not in cells.dims:
         raise UsageError("only an audit can be drawn like this: the data set has no cells")
     count = cells.sizes["cell"]
-    figure, places = panels(count + 1)
+    figure, places = new_panels(count + 1)
     levels = cells["level"].values
     first = places[0]
     first.plot([0.4, 1], [0.4, 1], color="#555555", lw=0.8)

@@ -1,1 +1,1 @@
-"""Mixtures: a latent cause, given which columns are jointly Gaussian, categorical or counts; everything in closed form."""
+"""Mixtures: a latent cause, given which columns are jointly Gaussian, categorical or counts; in closed form."""

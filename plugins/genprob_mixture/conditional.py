@@ -169,9 +169,7 @@ class Conditional:
         z = torch.randn_like(centre)
         y = torch.where(ignore, centre + spread * z, peak + width * z)
         prior = _log_normal(y, centre, spread)
-        proposal = torch.logaddexp(
-            math.log(1 - DEFENSIVE) + _log_normal(y, peak, width), math.log(DEFENSIVE) + prior
-        )
+        proposal = torch.logaddexp(math.log(1 - DEFENSIVE) + _log_normal(y, peak, width), math.log(DEFENSIVE) + prior)
         x = law.snap_column(c, law.decode_column(c, y))
         return y, prior - proposal + _log_normal(value, x, sd)
 
@@ -254,7 +252,9 @@ def condition(mixture: Mixture, queries: QueryBatch) -> Conditional:
         swept = gaussian.sweep(covariance, patterns.masks[part])
         residual[part] = swept.conditional()
         first, last = patterns.starts[part.start], patterns.starts[part.stop]
-        _condition_rows(evidence, patterns, part, patterns.order[first:last], mean, swept, conditional_mean, log_density)
+        _condition_rows(
+            evidence, patterns, part, patterns.order[first:last], mean, swept, conditional_mean, log_density
+        )
     log_weight = mixture.weights().detach() + log_density + evidence.table + evidence.log_scale[:, None]
     if bool(evidence.noisy.any()):
         _read(evidence, conditional_mean, log_weight, residual)

@@ -73,7 +73,7 @@ def expectation(mixture: Mixture, rows: Rows) -> tuple[dict[str, Tensor], dict[s
     Responsibilities are formed pattern by pattern and folded into statistics at once, so that memory stays bounded.
     """
     mean = mixture.mean.detach()
-    moments = gaussian.Moments.zeros(*mean.shape, mean)
+    moments = gaussian.Moments.zeros(len(mean), mean.shape[1], mean)
     hits = mean.new_zeros(len(mean), rows.hits.shape[1])
     total = mean.new_zeros(())
     for part in _stretches(mixture, rows):

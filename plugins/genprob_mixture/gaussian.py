@@ -211,9 +211,7 @@ class Moments:
         self.second += second.sum(2).permute(2, 0, 1)
 
     @staticmethod
-    def _complete(
-        count: Tensor, first: Tensor, second: Tensor, mean: Tensor, swept: Swept
-    ) -> tuple[Tensor, Tensor]:
+    def _complete(count: Tensor, first: Tensor, second: Tensor, mean: Tensor, swept: Swept) -> tuple[Tensor, Tensor]:
         """Moments of whole rows from moments of their known part, in the layout `[d, (d,) P, K]` of the sweep.
 
         With T as above and c = mu_M - T mu_O: first = T m + count c, second = T (S T' + m c') + c (T m + count c)'

@@ -69,9 +69,7 @@ def average(entries: Callable[[int | None], Entries], targets: tuple[str, ...]) 
     return out
 
 
-def _where_unknown(
-    entries: Entries, j: int, law: Callable[[Entries, int], dict[str, Tensor]]
-) -> dict[str, Tensor]:
+def _where_unknown(entries: Entries, j: int, law: Callable[[Entries, int], dict[str, Tensor]]) -> dict[str, Tensor]:
     """Averages the queries that do not give column j to a point; NaN for the others, whose value is known."""
     unknown = entries.conditional.unknown[:, j]
     index = torch.nonzero(unknown)[:, 0]
@@ -287,4 +285,3 @@ def _stack(parts: list[dict[str, Tensor]], shape: tuple[int, ...]) -> Marginal:
         for name in ("pmf", "pmf_mcse")
     }
     return Marginal(joined("mean"), joined("sd"), joined("mcse"), quantiles, pmf["pmf"], pmf["pmf_mcse"], True)
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyro
@@ -256,8 +256,8 @@ class Mixture(Model):
 class _GivenComponent(dist.TorchDistribution):
     """p(x | k) of whole rows, read off a table of component log-densities `[rows, K]`."""
 
-    arg_constraints: dict[str, Any] = {}
-    support = dist.constraints.real_vector
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+    support = dist.constraints.real_vector  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, table: Tensor, k: Tensor) -> None:
         self.table, self.k = table, k

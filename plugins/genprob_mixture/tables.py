@@ -75,12 +75,7 @@ def negative_binomial(value: Tensor, log_mean: Tensor, log_size: Tensor) -> Tens
         torch.lgamma(value + safe) - torch.lgamma(safe),
     )
     log_total = torch.logaddexp(log_size, log_mean)
-    return (
-        ratio
-        - torch.lgamma(value + 1)
-        - size * torch.log1p(mean / size)
-        + value * (log_mean - log_total)
-    )
+    return ratio - torch.lgamma(value + 1) - size * torch.log1p(mean / size) + value * (log_mean - log_total)
 
 
 def fit_size(hist: Tensor, values: Tensor, log_mean: Tensor, log_size: Tensor) -> Tensor:

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-import genprob
 import numpy as np
 import pytest
 import torch
+
+import genprob
 from genprob.errors import UsageError
 from genprob.query import planner as planning
 from genprob.query.audit import Audit

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from genprob.query.ranks import band, rank, uniformity
 
 
