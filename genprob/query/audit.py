@@ -349,7 +349,7 @@ def _evidence_check(joint: Joint, queries: QueryBatch, planner: Planner, budget:
     strategies = np.array(answer.strategy)
     for name in sorted(set(strategies)):
         total, used, variance = np.zeros(len(rows)), 0, 0.0
-        for q in np.flatnonzero(strategies == name):
+        for q in np.flatnonzero(strategies == name).tolist():
             claim = answer.log_evidence[q] - log_ceiling(blurred, q)
             if np.isfinite(claim) and claim > np.log(1e-3):
                 total += np.exp(log_likelihood(blurred, q, rows) - claim) - 1

@@ -11,7 +11,7 @@ def log_ceiling(queries: QueryBatch, q: int) -> float:
     """log of the largest likelihood that any row can have under query q; 0 without noisy readings and likelihoods."""
     noisy = queries.kind[q] == NOISY
     out = -float(np.log(np.sqrt(2 * np.pi) * queries.b[q, noisy]).sum())
-    for j in np.flatnonzero(queries.kind[q] == LIKELIHOOD):
+    for j in np.flatnonzero(queries.kind[q] == LIKELIHOOD).tolist():
         out += float(np.log(queries.likelihoods[j][q].max()))
     return out
 
@@ -19,7 +19,7 @@ def log_ceiling(queries: QueryBatch, q: int) -> float:
 def log_likelihood(queries: QueryBatch, q: int, rows: np.ndarray) -> np.ndarray:
     """log p(evidence of query q | row) of `rows [n, width]` relative to `log_ceiling`: 0 at best, -inf where missed."""
     out = np.zeros(len(rows))
-    for j in np.flatnonzero(queries.kind[q] != NOTHING):
+    for j in np.flatnonzero(queries.kind[q] != NOTHING).tolist():
         x, kind, a, b = rows[:, j], queries.kind[q, j], queries.a[q, j], queries.b[q, j]
         cell = queries.schema.columns[j].cell
         if kind == POINT:
