@@ -70,13 +70,11 @@ class Blocks:
 
     def restore(self, saved: Mapping[str, Tensor]) -> None:
         """Takes over what `flat` returned once; `PluginError` unless it has the very tensors of the modules."""
-        free = {name: value for name, value in saved.items() if name.partition(".")[0] not in self.modules}
-        self.tensors = {}
+        self.tensors = {name: value for name, value in saved.items() if name.partition(".")[0] not in self.modules}
         lacking = sorted({*self.flat()} - {*saved})
         if lacking:
             raise PluginError(f"the checkpoint lacks {lacking[0]!r}; it was written by another version of the model")
-        self.assign({name: value for name, value in saved.items() if name not in free})
-        self.tensors = free
+        self.assign({name: value for name, value in saved.items() if name not in self.tensors})
 
 
 def matches(name: str, patterns: Iterable[str]) -> bool:

@@ -61,7 +61,7 @@ class Descend:
         return memory
 
     def apply(self, blocks: Blocks, memory: Memory, batch: Batch | None) -> tuple[Updates, Memory, Metrics]:
-        if self._bound is None or self._bound.blocks is not blocks or self._bound.state is not memory["state"]:
+        if self._bound is None or self._bound.state is not memory["state"]:
             self._bound = _Bound.of(self, blocks, memory["state"])
         optimizer, parameters = self._bound.optimizer, list(self._bound.parameters.values())
         if self.schedule is not None:
@@ -131,7 +131,6 @@ class Descend:
 class _Bound:
     """An optimizer over a move's parameters whose per-parameter state *is* the move's memory: the same dicts."""
 
-    blocks: Blocks
     state: dict[str, Any]
     optimizer: torch.optim.Optimizer
     parameters: dict[str, nn.Parameter]
@@ -147,7 +146,7 @@ class _Bound:
         for name, parameter in parameters.items():
             if name in state:
                 optimizer.state[parameter] = state[name]
-        return cls(blocks, state, optimizer, parameters)
+        return cls(state, optimizer, parameters)
 
     def remember(self) -> None:
         """Lets the memory hold what the optimizer has begun to keep."""

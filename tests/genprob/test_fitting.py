@@ -127,7 +127,7 @@ def test_a_schema_object_and_a_schema_file(table, schema, tmp_path):
         ({"steps": -1}, UsageError, "steps=-1"),
         ({"device": "warp"}, UsageError, "device 'warp'"),
         ({"resume": True, "out": None}, UsageError, "needs out="),
-        ({"schema": {"z": "real"}}, UsageError, "z"),
+        ({"schema": {"z": "real"}}, DataError, "no variable .z."),
         ({"data": {"x": []}}, DataError, "no rows|holds no|empty"),
         ({"data": "nowhere.csv"}, DataError, "nowhere.csv"),
     ],

@@ -115,6 +115,21 @@ def test_persistent_chains_and_a_gradient_learn_the_odds():
     assert net["theta"].item() == pytest.approx(float(torch.logit(data.mean())), abs=0.15)
 
 
+def test_chains_keep_no_graph_of_the_energy():
+    net = torch.nn.ParameterDict({"theta": torch.ones(())})
+
+    class Drift:
+        def init(self, position):
+            return {}
+
+        def step(self, position, memory):
+            return position + net["theta"], memory, {}
+
+    blocks = Blocks({"energy": net}, {"chains": torch.zeros(3)})
+    list(fit([Phase((Transition("drift", "chains", lambda b, _: Drift()),), 2)], State(blocks, Randomness(0))))
+    assert not blocks["chains"].requires_grad and blocks["chains"].tolist() == [2.0] * 3
+
+
 def test_a_kernel_that_needs_data_starts_with_the_first_batch(batch_of):
     class Pull:
         def __init__(self, centre):
