@@ -184,10 +184,14 @@ class Reference:
                 case Within(lo, hi):
                     low, high = -np.inf if lo is None else lo, np.inf if hi is None else hi
                     values = values[(values >= low - 1e-9 * cell.delta) & (values <= high + 1e-9 * cell.delta)]
+                case Soft(value, sd):
+                    values = values[np.abs(values - value) <= _REACH * float(sd) + cell.delta]
             below, above = (line(variable, values + s * cell.delta / 2) for s in (-1, 1))
-            edges = np.stack([np.maximum(below, ends[0] - 1.0), np.minimum(above, ends[1] + 1.0)], 1)
-            rule = _panels(edges, _NODES)
-            x = np.repeat(values, rule.z.size // len(values))
+            below, above = np.maximum(below, ends[0] - 1.0), np.minimum(above, ends[1] + 1.0)
+            pieces = np.ceil((above - below).clip(min=1e-12) / (0.8 * spread.min())).astype(int)
+            cuts = [np.linspace(a, b, n + 1) for a, b, n in zip(below, above, pieces, strict=True)]
+            rule = _panels(np.concatenate([np.stack([c[:-1], c[1:]], 1) for c in cuts]), _NODES)
+            x = np.repeat(values, pieces * _NODES)
             return _Rule(rule.z, rule.w * _reading(x, evidence), x, None)
         match evidence:
             case Equals(value):
