@@ -24,12 +24,12 @@ from genprob.engine.run import Run
 from genprob.engine.scope import running
 from genprob.errors import PluginError, UsageError
 from genprob.model import Model
+from genprob.query import twins
 from genprob.query.audit import Audit
 from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Conditions, Draws
 from genprob.query.diagnostics import log_mean_error
 from genprob.query.evidence import wording
-from genprob.query import twins
 from genprob.query.planner import Explanation, Planner
 from genprob.request import Request, whole
 from genprob.results.answer import answer_tree

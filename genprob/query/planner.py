@@ -256,10 +256,30 @@ class _Gathered:
     @classmethod
     def blank(cls, queries: QueryBatch, draws: int) -> _Gathered:
         n = len(queries)
-        numbers = [np.full(n, np.nan) for _ in range(5)]
-        texts = [[""] * n for _ in range(5)]
-        values = np.full((n, 1, draws, queries.schema.width), np.nan)
-        return cls(queries, values, {}, *numbers, np.zeros(n, dtype=np.int64), *texts, [[] for _ in range(n)])
+
+        def nothing() -> np.ndarray:
+            return np.full(n, np.nan)
+
+        def words() -> list[str]:
+            return [""] * n
+
+        return cls(
+            queries=queries,
+            values=np.full((n, 1, draws, queries.schema.width), np.nan),
+            marginals={},
+            log_evidence=nothing(),
+            log_evidence_se=nothing(),
+            ess=nothing(),
+            khat=nothing(),
+            rhat=nothing(),
+            tries=np.zeros(n, dtype=np.int64),
+            strategy=words(),
+            guarantee=words(),
+            law=words(),
+            limit=words(),
+            failures=words(),
+            claims=[[] for _ in range(n)],
+        )
 
     def impossible(self, q: int) -> bool:
         """True where an exact computation found that the evidence has probability zero."""

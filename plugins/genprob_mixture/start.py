@@ -98,7 +98,7 @@ def _from_clusters(mixture: Mixture, rows: Rows, seed: int) -> None:
     if components > 1 and space.shape[1]:
         distinct = len(np.unique(space[: 50 * components], axis=0)) if len(space) < 2000 else components
         clusters = min(components, len(space), max(1, distinct))
-        means = KMeans(clusters, max_iter=10, random_state=seed, **{"n_init": 1})
+        means = KMeans(clusters, n_init=1, max_iter=10, random_state=seed)  # pyright: ignore[reportArgumentType]
         label = means.fit(space).labels_
     else:
         label = np.zeros(len(space), dtype=int)

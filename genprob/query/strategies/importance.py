@@ -40,7 +40,7 @@ class Importance:
         particles = max(2, budget or PARTICLES)
         cloud = joint.model.propose(queries, particles)
         log_weight = cloud.log_weight.cpu().numpy()
-        possible = np.isfinite(log_weight).any(1)
+        possible = np.asarray(np.isfinite(log_weight).any(1))
         safe = np.where(possible[:, None], log_weight, 0.0)
         share = torch.as_tensor(np.exp(safe - safe.max(1, keepdims=True)))
         index = torch.multinomial(share, draws, replacement=True).to(cloud.log_weight.device)
