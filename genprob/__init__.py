@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genprob import errors as errors
+    from genprob.comparison import compare as compare
     from genprob.data.batch import Batch as Batch
     from genprob.data.readers import read as read
     from genprob.data.schema import Schema as Schema
     from genprob.data.schema import Variable as Variable
+    from genprob.evaluation import evaluate as evaluate
     from genprob.fitting import fit as fit
     from genprob.joint import Joint as Joint
     from genprob.joint import load as load
@@ -38,7 +40,9 @@ _PLACES = {
     "Soft": "genprob.query.evidence:Soft",
     "Variable": "genprob.data.schema:Variable",
     "Within": "genprob.query.evidence:Within",
+    "compare": "genprob.comparison:compare",
     "errors": "genprob.errors",
+    "evaluate": "genprob.evaluation:evaluate",
     "fit": "genprob.fitting:fit",
     "load": "genprob.joint:load",
     "open": "genprob.results.file:open",
@@ -57,7 +61,9 @@ __all__ = [
     "Variable",
     "Within",
     "__version__",
+    "compare",
     "errors",
+    "evaluate",
     "fit",
     "load",
     "open",

@@ -35,3 +35,27 @@ GivenFile = Annotated[
 Strategy = Annotated[
     str | None, typer.Option("--strategy", metavar="NAME", help="answer by this strategy", show_default=False)
 ]
+Metrics = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--metric",
+        metavar="NAME",
+        help="a metric; repeat for several; default: log_likelihood, masked, calibration",
+        show_default=False,
+    ),
+]
+MetricSettings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="OPTION=VALUE",
+        help="an option of all metrics that have it (draws=200), or of one (masked.draws=200); repeat for several",
+        show_default=False,
+    ),
+]
+Train = Annotated[
+    str | None,
+    typer.Option(
+        "--train", metavar="DATA", help="the rows of the fit, for metrics that compare with them", show_default=False
+    ),
+]

@@ -1,0 +1,1 @@
+"""The figures of merit that come with genprob."""

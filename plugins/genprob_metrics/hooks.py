@@ -1,0 +1,59 @@
+"""What this plugin contributes; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genprob.hookspecs import hookimpl
+from genprob.spec import MetricSpec
+
+
+@hookimpl
+def genprob_metrics() -> Iterable[MetricSpec]:
+    return (
+        MetricSpec(
+            "log_likelihood",
+            "genprob_metrics.log_likelihood:LogLikelihood",
+            "log p of rows, each by its known cells",
+        ),
+        MetricSpec(
+            "conditional_log_likelihood",
+            "genprob_metrics.conditional_log_likelihood:ConditionalLogLikelihood",
+            "log p of the rest given some variables, or of hidden cells given the others",
+        ),
+        MetricSpec(
+            "masked",
+            "genprob_metrics.masked:Masked",
+            "hidden cells drawn again: fair CRPS, fair energy score, log-loss of labels",
+            "Gneiting and Raftery 2007; Ferro 2014",
+        ),
+        MetricSpec(
+            "calibration",
+            "genprob_metrics.calibration:Calibration",
+            "hidden cells drawn again: does each interval hold the truth as often as it says?",
+            "Czado, Gneiting and Held 2009",
+        ),
+        MetricSpec(
+            "specialist_gap",
+            "genprob_metrics.specialist_gap:SpecialistGap",
+            "each variable given all others, beside boosted trees trained for that alone",
+        ),
+        MetricSpec(
+            "two_sample",
+            "genprob_metrics.two_sample:TwoSample",
+            "can a classifier tell draws of the joint from rows?",
+            "Lopez-Paz and Oquab 2017",
+        ),
+        MetricSpec(
+            "energy_distance",
+            "genprob_metrics.energy_distance:EnergyDistance",
+            "distance between the law of the joint and that of the rows",
+            "Szekely and Rizzo 2013",
+        ),
+        MetricSpec(
+            "memorisation",
+            "genprob_metrics.memorisation:Memorisation",
+            "are draws nearer to training rows than held-out rows are?",
+            "Meehan, Chaudhuri and Dasgupta 2020",
+        ),
+    )

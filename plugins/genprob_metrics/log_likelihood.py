@@ -1,0 +1,40 @@
+"""Held-out log-likelihood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from genprob.joint import Joint
+from genprob.metrics.score import Result, averaged
+from genprob.request import whole
+
+
+class LogLikelihood:
+    """Mean of log p over rows, each by its known cells.
+
+    Arguments:
+        seed: of what has to be integrated by simulation.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
+        self.seed = whole("seed", seed, 0)
+
+    def __call__(self, joint: Joint, data: Any) -> Result:
+        scored = joint.log_prob(data, seed=self.seed)
+        value, error = scored["log_prob"].values, scored["standard_error"].values
+        score = averaged(
+            "log_likelihood",
+            value,
+            units="nats per row",
+            better="higher",
+            kind=str(scored.attrs["kind"]),
+            measure=str(scored.attrs.get("measure", "")),
+        )
+        return Result((score,), rows=np.arange(len(value)), attrs=simulation(error))
+
+
+def simulation(error: np.ndarray) -> dict[str, float]:
+    """What simulation, apart from the choice of rows, leaves uncertain of a mean over rows."""
+    return {"estimator_standard_error": float(np.sqrt((error**2).sum()) / max(len(error), 1))}
