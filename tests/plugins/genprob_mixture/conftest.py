@@ -6,11 +6,11 @@ import torch
 
 from genprob.data.batch import Batch
 from genprob.joint import Joint
-from genprob.testing.reference import Reference
+from genprob.testing.quadrature import QuadratureMixture
 from genprob_mixture.mixture import Mixture
 
 
-def mixture(reference: Reference, *, covariance: str = "full", loc=0.3, scale=1.7) -> Mixture:
+def mixture(reference: QuadratureMixture, *, covariance: str = "full", loc=0.3, scale=1.7) -> Mixture:
     """A mixture with the parameters of a reference joint, its encoder standardising by an arbitrary loc and scale."""
     model = Mixture(reference.schema, components=len(reference.weight), covariance=covariance, rank=1)
     d = len(model.encoder)
@@ -39,7 +39,7 @@ def mixture(reference: Reference, *, covariance: str = "full", loc=0.3, scale=1.
     return model.eval()
 
 
-def joint(reference: Reference, *, rows: int = 10_000, seed: int = 5, **options) -> Joint:
+def joint(reference: QuadratureMixture, *, rows: int = 10_000, seed: int = 5, **options) -> Joint:
     """The reference as a joint, with 256 rows of it to judge support against."""
     sample = torch.as_tensor(reference.sample(256, np.random.default_rng(seed)))
     known = torch.ones_like(sample, dtype=torch.bool)

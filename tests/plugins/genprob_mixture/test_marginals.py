@@ -14,7 +14,7 @@ from genprob.data.support import Count, Interval, Positive, Real
 from genprob.errors import UsageError
 from genprob.joint import Joint
 from genprob.results.record import QUANTILES
-from genprob.testing.reference import Reference
+from genprob.testing.quadrature import QuadratureMixture
 
 CELLS = Schema(
     (
@@ -31,7 +31,7 @@ def law():
     rng = np.random.default_rng(5)
     a = rng.normal(size=(2, 5, 5))
     covariance = 0.15 * a @ a.transpose(0, 2, 1) + 0.1 * np.eye(5)
-    return Reference(CELLS, np.array([0.6, 0.4]), 0.7 * rng.normal(size=(2, 5)), covariance)
+    return QuadratureMixture(CELLS, np.array([0.6, 0.4]), 0.7 * rng.normal(size=(2, 5)), covariance)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_cells_together_by_importance(cells, given):
 def test_quantiles_of_separated_components(known, gap, spread):
     schema = Schema((Variable("x", Real()),))
     weight = np.array([0.2, 0.5, 0.3])
-    reference = Reference(schema, weight, np.array([[0.0], [gap], [3 * gap]]), np.full((3, 1, 1), spread**2))
+    reference = QuadratureMixture(schema, weight, np.array([[0.0], [gap], [3 * gap]]), np.full((3, 1, 1), spread**2))
     q = known(reference).query(["x"], {}, draws=2)["marginals"]["x_quantile"].values
     cdf = (weight * stats.norm.cdf((q[:, None] - [0.0, gap, 3 * gap]) / spread)).sum(1)
     np.testing.assert_allclose(cdf, QUANTILES, atol=1e-5)
@@ -105,7 +105,7 @@ def test_quantiles_of_counts_of_any_size(known, mean, size):
     schema = Schema((Variable("n", Count()),))
     means, sizes = np.array([mean, 1.5 * mean]), np.array([size, size])
     none = np.zeros((2, 0)), np.zeros((2, 0, 0))
-    joint = known(Reference(schema, np.array([0.7, 0.3]), *none, counts={"n": (means, sizes)}))
+    joint = known(QuadratureMixture(schema, np.array([0.7, 0.3]), *none, counts={"n": (means, sizes)}))
     answer = joint.query(["n"], {}, draws=4000)
     node = answer["marginals"]
     laws = [stats.nbinom(r, r / (r + m)) for m, r in zip(means, sizes, strict=True)]
@@ -126,7 +126,7 @@ def test_quantiles_of_counts_of_any_size(known, mean, size):
 def test_ranges_of_counts_too_large_to_sum_are_refused_not_cut(known):
     schema = Schema((Variable("n", Count()), Variable("x", Real())))
     counts = {"n": (np.array([2e6]), np.array([5.0]))}
-    joint = known(Reference(schema, np.ones(1), np.zeros((1, 1)), np.ones((1, 1, 1)), counts=counts))
+    joint = known(QuadratureMixture(schema, np.ones(1), np.zeros((1, 1)), np.ones((1, 1, 1)), counts=counts))
     with pytest.raises(UsageError, match="'n': ranges, sets and noisy readings of counts are summed one by one"):
         joint.query(["x"], {"n": Within(None, 1_000_000)})
     exact = stats.nbinom.logpmf(1_500_000, 5, 5 / (5 + 2e6))
@@ -180,7 +180,7 @@ def test_arrays_of_reals_come_back_in_their_shape(known):
     covariance = 0.3 * a @ a.transpose(0, 2, 1) + 0.1 * np.eye(5)
     mean, weight = rng.normal(size=(2, 5)), np.array([0.4, 0.6])
     flat = Schema(tuple(Variable(n, Real()) for n in "abcdx"))
-    joint = known(Reference(flat, weight, mean, covariance))
+    joint = known(QuadratureMixture(flat, weight, mean, covariance))
     model = type(joint.model)(schema, components=2)
     model.load_state_dict(joint.model.state_dict())
     whole = Joint(schema, model.eval(), run=None, reference=joint.reference, rows=256)

@@ -14,7 +14,7 @@ from genprob.data.schema import Schema, Variable
 from genprob.data.support import Binary, Categorical, Count, Interval, Positive, Real
 from genprob.data.table import Table
 from genprob.errors import UsageError
-from genprob.testing.reference import Reference
+from genprob.testing.quadrature import QuadratureMixture
 from genprob_mixture.mixture import Mixture
 
 
@@ -23,7 +23,7 @@ def law(*variables, components=2, seed=0, levels=(), counts=()):
     schema = Schema(variables)
     d = sum(not v.discrete for v in variables)
     a = rng.normal(size=(components, d, d))
-    return Reference(
+    return QuadratureMixture(
         schema,
         rng.dirichlet(3 * np.ones(components)),
         0.7 * rng.normal(size=(components, d)),

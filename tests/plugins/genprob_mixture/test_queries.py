@@ -11,7 +11,7 @@ from genprob.data.measure import Cell
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Binary, Categorical, Count, Interval, Positive, Real
 from genprob.results.record import QUANTILES
-from genprob.testing.reference import Reference
+from genprob.testing.quadrature import QuadratureMixture
 
 REALS = ("x", "p", "u", "c")
 SCHEMA = Schema(
@@ -31,7 +31,7 @@ def reference(*, diagonal=False):
     rng = np.random.default_rng(11)
     a = rng.normal(size=(3, 4, 4))
     covariance = 0.25 * a @ a.transpose(0, 2, 1) + 0.15 * np.eye(4)
-    return Reference(
+    return QuadratureMixture(
         SCHEMA,
         np.array([0.5, 0.3, 0.2]),
         0.8 * rng.normal(size=(3, 4)),

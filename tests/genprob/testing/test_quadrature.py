@@ -8,7 +8,7 @@ from genprob import OneOf, Soft, Within
 from genprob.data.measure import Cell
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Categorical, Count, Interval, Positive, Real
-from genprob.testing.reference import Reference
+from genprob.testing.quadrature import QuadratureMixture
 
 SCHEMA = Schema(
     (
@@ -26,7 +26,7 @@ SCHEMA = Schema(
 def reference():
     rng = np.random.default_rng(2)
     a = rng.normal(size=(2, 4, 4))
-    return Reference(
+    return QuadratureMixture(
         SCHEMA, np.array([0.4, 0.6]), 0.6 * rng.normal(size=(2, 4)), 0.2 * a @ a.transpose(0, 2, 1) + 0.1 * np.eye(4),
         {"g": rng.dirichlet(np.ones(3), 2)}, {"n": (np.array([2.0, 6.0]), np.array([4.0, 30.0]))},
     )  # fmt: skip

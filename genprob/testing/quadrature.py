@@ -1,7 +1,7 @@
-"""A reference joint: a mixture with known parameters whose every answer can be had by brute force.
+"""A mixture with known parameters whose every answer is found by brute force.
 
 Nothing here knows how models or strategies work: conditionals come from quadrature over cells and intervals and from
-sums over levels and counts. It is slow, and right.
+sums over levels and counts. It is slow, and right: what answers exactly in closed form is tested against it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Exact:
 
 
 @dataclass(frozen=True)
-class Reference:
+class QuadratureMixture:
     """p(x) = sum_k p(k) N(line(x_reals); mean_k, covariance_k) |d line / dx| prod_j p(x_j | k), scalars only.
 
     `line` is the identity on reals, the log on positives and the logit on intervals. A variable measured in cells is
@@ -57,7 +57,7 @@ class Reference:
 
     >>> from genprob.data.support import Real
     >>> schema = Schema((Variable("x", Real()), Variable("y", Real())))
-    >>> joint = Reference(schema, np.ones(1), np.zeros((1, 2)), np.array([[[1.0, 0.5], [0.5, 1.0]]]))
+    >>> joint = QuadratureMixture(schema, np.ones(1), np.zeros((1, 2)), np.array([[[1.0, 0.5], [0.5, 1.0]]]))
     >>> round(joint.answer("y", {"x": 2.0}).mean, 6)
     1.0
     """
@@ -119,9 +119,8 @@ class Reference:
             return Exact(log_evidence, mean, sd, lambda v: pmf.cumsum()[np.asarray(v, int)], pmf)
         if target in self.counts:
             mean, size = self.counts[str(target)]
-            law = stats.nbinom(size[:, None], (size / (size + mean))[:, None])
-            n = np.arange(int(law.ppf(1 - 1e-13).max()) + 1)
-            pmf = share @ law.pmf(n)
+            n, law = _count_law(mean, size)
+            pmf = share @ law
             centre = float(pmf @ n)
             return Exact(log_evidence, centre, float(np.sqrt(pmf @ (n - centre) ** 2)),
                          lambda v: pmf.cumsum()[np.asarray(v, int)], pmf)  # fmt: skip
@@ -149,8 +148,7 @@ class Reference:
 
     def _count_evidence(self, name: str, evidence: Any) -> np.ndarray:
         mean, size = self.counts[name]
-        law = stats.nbinom(size[:, None], (size / (size + mean))[:, None])
-        n = np.arange(int(law.ppf(1 - 1e-15).max()) + 500)
+        n, law = _count_law(mean, size)
         match evidence:
             case Equals(value):
                 likelihood = n == value
@@ -162,7 +160,7 @@ class Reference:
                 likelihood = stats.norm.pdf(value, n, sd)
             case _:
                 raise TypeError(evidence)
-        return np.log(law.pmf(n) @ likelihood)
+        return np.log(law @ likelihood)
 
     def _rule(self, variable: Variable, evidence: Any) -> _Rule:
         position = self._position(variable.name)
@@ -173,9 +171,8 @@ class Reference:
         ]
         cell = variable.cell
         if cell is not None:
-            values = np.arange(cell.index(unline(variable, np.array(ends[0]))),
-                               cell.index(unline(variable, np.array(ends[1]))) + 1)  # fmt: skip
-            values = cell.value(values)
+            first, last = (float(cell.index(unline(variable, np.array(end)))) for end in ends)
+            values = cell.value(np.arange(first, last + 1))
             match evidence:
                 case Equals(value):
                     values = np.array([cell.snap(np.array(float(value)))])
@@ -184,8 +181,9 @@ class Reference:
                 case Within(lo, hi):
                     low, high = -np.inf if lo is None else lo, np.inf if hi is None else hi
                     values = values[(values >= low - 1e-9 * cell.delta) & (values <= high + 1e-9 * cell.delta)]
-                case Soft(value, sd):
-                    values = values[np.abs(values - value) <= _REACH * float(sd) + cell.delta]
+                case Soft():
+                    low, high = _reach(evidence)
+                    values = values[(values >= low - cell.delta) & (values <= high + cell.delta)]
             below, above = (line(variable, values + s * cell.delta / 2) for s in (-1, 1))
             below, above = np.maximum(below, ends[0] - 1.0), np.minimum(above, ends[1] + 1.0)
             pieces = np.ceil((above - below).clip(min=1e-12) / (0.8 * spread.min())).astype(int)
@@ -203,8 +201,8 @@ class Reference:
                 low = -np.inf if lo is None else float(line(variable, np.array(float(lo))))
                 high = np.inf if hi is None else float(line(variable, np.array(float(hi))))
                 ends = [max(ends[0], low), min(ends[1], high)] if low < ends[1] and high > ends[0] else [low, high]
-            case Soft(value, sd):
-                around = line(variable, np.array([value - _REACH * float(sd), value + _REACH * float(sd)]))
+            case Soft():
+                around = line(variable, np.array(_reach(evidence)))
                 ends = [max(ends[0], float(around[0])), min(ends[1], float(around[1]))]
                 spread = np.minimum(spread, (ends[1] - ends[0]) / 6)
         fineness = 0.15 if evidence is None else 0.8
@@ -268,6 +266,20 @@ def _panels(edges: np.ndarray, nodes: int) -> _Rule:
     half = (edges[:, 1] - edges[:, 0]).clip(min=0)[:, None] / 2
     z = (edges.sum(1)[:, None] / 2 + half * at).ravel()
     return _Rule(z, (half * share).ravel(), z, None)
+
+
+def _count_law(mean: np.ndarray, size: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values that counts take and their probabilities `[K, values]`."""
+    p = size / (size + mean)
+    n = np.arange(int(stats.nbinom.ppf(1 - 1e-15, size, p).max()) + 500)
+    return n, stats.nbinom.pmf(n, size[:, None], p[:, None])
+
+
+def _reach(reading: Soft) -> tuple[float, float]:
+    """Between which values a reading says something."""
+    if isinstance(reading.value, Mapping) or reading.sd is None:
+        raise TypeError(reading)
+    return reading.value - _REACH * reading.sd, reading.value + _REACH * reading.sd
 
 
 def _reading(x: np.ndarray, evidence: Any) -> np.ndarray:
