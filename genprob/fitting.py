@@ -32,7 +32,7 @@ from genprob.engine.history import History, as_dataset
 from genprob.engine.interrupt import Interrupt
 from genprob.engine.program import Program
 from genprob.engine.randomness import Randomness
-from genprob.engine.run import CONFIG, MANIFEST, Run
+from genprob.engine.run import CHECKPOINTS, CONFIG, MANIFEST, Run
 from genprob.engine.scope import running
 from genprob.engine.state import State
 from genprob.errors import CorruptFileError, DataError, Diverged, UsageError
@@ -97,6 +97,8 @@ def fit(
     place = devices.choose(device)
     if resume and out is None:
         raise UsageError("resume=True needs out=, the run to continue")
+    if out is not None and not Run.exists(out) and any(Path(out, CHECKPOINTS).glob("*")):
+        Run.open(out)  # which says what is missing; begun anew, it would lose its checkpoints
     if resume and out is not None and Run.exists(out):
         with Run.open(out) as run:
             request = Request.read(run.config)
@@ -310,7 +312,7 @@ def _advised(advice: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(f"{error or 'stopped'}; {advice}") from None
+        raise KeyboardInterrupt(f"{str(error) or 'stopped'}; {advice}") from None
 
 
 def _how_to_go_on(run: Run) -> str:

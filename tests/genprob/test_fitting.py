@@ -78,6 +78,19 @@ def test_the_seed_decides_everything(options, table, schema):
     assert not np.array_equal(first, other)
 
 
+def test_the_seed_decides_the_order_of_the_rows(table, schema, monkeypatch):
+    model, seen = Mixture.model, []
+
+    def spy(self, batch):
+        seen.append(batch.index.tolist())
+        return model(self, batch)
+
+    monkeypatch.setattr(Mixture, "model", spy)
+    for seed in (3, 3, 4):
+        genprob.fit(table, schema=schema, seed=seed, steps=1, components=1, inference={"name": "elbo", "batch_size": 9})
+    assert seen[0] == seen[1] != seen[2] and len(seen[0]) == 9
+
+
 def test_the_callers_random_numbers_stand(table, schema):
     torch.manual_seed(1)
     before, numbers = torch.get_rng_state(), np.random.get_state()[1].copy()

@@ -15,7 +15,7 @@ import pytest
 import genprob
 from genprob import fitting
 from genprob.engine.run import Run
-from genprob.errors import DataError, RunBusyError, UsageError
+from genprob.errors import CorruptFileError, DataError, RunBusyError, UsageError
 from genprob_mixture.mixture import Mixture
 
 STEPS = 14
@@ -88,7 +88,7 @@ def test_the_first_interrupt_comes_before_the_first_step(table, schema, tmp_path
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Mixture, "prepare", interrupted)
-    with pytest.raises(KeyboardInterrupt, match="resume=True"):
+    with pytest.raises(KeyboardInterrupt, match=r"^stopped; continue .*resume=True"):
         genprob.fit(table, schema=schema, out=tmp_path / "run", **EM)
     with pytest.raises(UsageError, match="no checkpoint yet"):
         genprob.load(tmp_path / "run")
@@ -225,6 +225,16 @@ def test_a_folder_that_is_no_run_is_refused(table, tmp_path):
     with pytest.raises(UsageError, match="not empty and not a run"):
         genprob.fit(table, out=tmp_path / "run", resume=True, **EM)
     assert (tmp_path / "run" / "precious.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_checkpoints_without_a_manifest_are_not_written_over(resume, table, schema, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        genprob.fit(table, schema=schema, out=tmp_path / "run", progress=stop(4), **EM)
+    (tmp_path / "run" / "MANIFEST.json").unlink()
+    with pytest.raises(CorruptFileError, match=r"MANIFEST\.json: missing"):
+        genprob.fit(table, schema=schema, out=tmp_path / "run", resume=resume, **EM)
+    assert (tmp_path / "run" / "checkpoints" / "4" / "state.safetensors").exists()
 
 
 # --- other processes
