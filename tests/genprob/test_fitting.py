@@ -13,6 +13,7 @@ import xarray as xr
 import genprob
 from genprob import fitting
 from genprob.data.schema_file import to_toml
+from genprob.engine import history
 from genprob.engine.run import Run
 from genprob.errors import DataError, Diverged, PluginError, UsageError
 from genprob_mixture.mixture import Mixture
@@ -239,8 +240,8 @@ def test_early_stopping_keeps_the_best_checkpoint_and_load_takes_it(table, schem
     assert all(torch.equal(value, best[f"model.{name}"]) for name, value in joint.model.state_dict().items())
     last = joint.run.load(25).tree["state"]["blocks"]
     assert not torch.equal(last["model.mean"], best["model.mean"])
-    history = genprob.open(tmp_path / "run" / "fit.nc")["held_out"].dropna("step")
-    assert history["step"].values.tolist() == [5, 10, 15, 20, 25] and history.values.tolist() == [1, 5, 4, 3, 2]
+    told = genprob.open(tmp_path / "run" / "fit.nc")["held_out"].dropna("step")
+    assert told["step"].values.tolist() == [5, 10, 15, 20, 25] and told.values.tolist() == [1, 5, 4, 3, 2]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -309,6 +310,15 @@ def test_the_history_opens_in_xarray_and_grows_with_the_steps(table, schema, tmp
         assert theirs.attrs["watch"] == "expectation.log_likelihood"
     assert "fit.nc" in joint.run.files()
     joint.run.verify()
+
+
+def test_a_long_history_is_thinned_but_for_the_held_out_scores(table, schema, monkeypatch, told):
+    monkeypatch.setattr(history, "RECORDS", 3)
+    inference = {"name": "elbo", "holdout": 0.2, "evaluate_every": 5}
+    joint = genprob.fit(table, schema=schema, components=2, inference=inference, steps=13)
+    kept = genprob.open(joint.run.path / "fit.nc")
+    assert kept["step"].values.tolist() == [1, 4, 5, 8, 10, 12, 13]
+    assert kept["held_out"].dropna("step")["step"].values.tolist() == [5, 10]
 
 
 def test_a_temporary_run_goes_with_its_process(table):

@@ -235,6 +235,15 @@ def test_rows_of_evidence(joint):
     assert (answer["posterior"]["g"][1] == "a").all()
 
 
+def test_rows_that_ask_different_things_are_one_answer_in_parts_too(joint, monkeypatch):
+    rows = [{"x": 0.5, "y": 0.1, "g": "a"}, {"x": 0.5, "n": 2, "g": "b"}, {"x": 1.0, "y": 0.1, "n": 2}]
+    whole = joint.query(rows=rows, draws=4)
+    monkeypatch.setattr(joints, "_CHUNK_QUERIES", 1)
+    parts = joint.query(rows=rows, draws=4)
+    assert layout(parts) == layout(whole) and set(parts["posterior"].data_vars) == {"y", "g", "n"}
+    assert (parts["posterior"]["y"][[0, 2]] == 0.1).all() and (parts["posterior"]["g"][1] == "b").all()
+
+
 def test_missing_columns_are_holes(joint):
     answer = joint.query(rows={"x": [0.5, 1.5]}, draws=3)
     assert set(answer["posterior"].data_vars) == {"y", "g", "n"}
