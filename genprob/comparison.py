@@ -148,7 +148,13 @@ def _group(found: Mapping[str, Measured], seed: int, resamples: int, level: floa
         if score.better in ("higher", "lower") and all(s.cells is not None for s in twins.values()):
             variables |= _differences(score, list(twins.values()), seed, resamples, level)
             coords["other"] = coords["joint"]
-    attrs = {"metric": next(iter(found.values())).metric, "rows": len(first.rows)}
+    attrs: dict[str, Any] = {"metric": next(iter(found.values())).metric}
+    for key in first.attrs:  # what is said of all joints alike, and what of each
+        values = [result.attrs.get(key) for result in results.values()]
+        if all(value == values[0] for value in values):
+            attrs[key] = values[0]
+        elif all(isinstance(value, (int, float)) for value in values):
+            variables[key] = (("joint",), np.array(values))
     return xr.Dataset(variables, coords, attrs)
 
 

@@ -187,7 +187,7 @@ def dataset(measured: Measured) -> xr.Dataset:
     variables |= {name: (dims, np.asarray(values)) for name, (dims, values) in result.details.items()}
     used = {dim for dims, *_ in variables.values() for dim in dims}
     coords: dict[str, Any] = {dim: labels(names) for dim, names in result.coords.items() if dim in used}
-    if "row" in used:
+    if "row" in used and result.rows is not None:
         coords["row"] = result.rows
     attrs = {"metric": measured.metric, "seconds": measured.seconds, **result.attrs}
     settings = json.dumps(measured.settings, ensure_ascii=False, default=lambda value: type(value).__name__)

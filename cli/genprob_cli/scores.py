@@ -98,8 +98,10 @@ def _remarks(tree: xr.DataTree, rows: list[dict[str, Any]]) -> list[str]:
     out = [f"{score}: relative to {measure}" for score, measure in _measures(rows).items()]
     for name, node in tree.children.items():
         for key, what in (("failed", "were answered with failed diagnostics"), ("unanswered", "had no answer")):
-            if node.attrs.get(key):
-                out.append(f"{name}: {node.attrs[key]} of {node.attrs['rows']} queries {what}")
+            count = [node.attrs[key]] if key in node.attrs else node[key].values.tolist() if key in node else []
+            if any(count):
+                each = f" ({', '.join(map(str, node['joint'].values))})" if len(count) > 1 else ""
+                out.append(f"{name}: {', '.join(map(str, count))} of {node.attrs['rows']} queries {what}{each}")
     out += [tree.attrs["notes"]] if tree.attrs.get("notes") else []
     return ["", *out] if out else []
 

@@ -58,14 +58,14 @@ class Result:
     Attributes:
         scores: the headline first.
         coords: labels along the dimensions of scores and details.
-        rows: positions of the data's rows that `cells` and details go along.
+        rows: positions of the data's rows that `cells` and details go along; None for all.
         details: name -> (dims, values), more than numbers to print; `row` is the dimension of `rows`.
         attrs: what else is to be said, as text or numbers.
     """
 
     scores: tuple[Score, ...]
     coords: Mapping[str, Sequence[Any]] = field(default_factory=dict)
-    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    rows: np.ndarray | None = None
     details: Mapping[str, tuple[tuple[str, ...], np.ndarray]] = field(default_factory=dict)
     attrs: Mapping[str, str | float | int] = field(default_factory=dict)
 

@@ -52,7 +52,7 @@ class ConditionalLogLikelihood:
             measure="; ".join(f"{v.name}: {v.measure.text()}" for v in rest if v.measure is not None),
         )
         attrs = simulation(scored["standard_error"].values) | {"given": ", ".join(self.given)}
-        return Result((score,), rows=np.arange(len(known)), attrs=attrs)
+        return Result((score,), attrs=attrs)
 
     def _masked(self, joint: Joint, data: Any) -> Result:
         rows = table(joint, data)

@@ -32,7 +32,7 @@ class LogLikelihood:
             kind=str(scored.attrs["kind"]),
             measure=str(scored.attrs.get("measure", "")),
         )
-        return Result((score,), rows=np.arange(len(value)), attrs=simulation(error))
+        return Result((score,), attrs=simulation(error))
 
 
 def simulation(error: np.ndarray) -> dict[str, float]:
