@@ -15,8 +15,9 @@ from typing import Any
 from benchmarks import tables
 from benchmarks.peers import Codes, Drawn, Floats, spflow
 from benchmarks.protocol import CATEGORIES, POINTS, REALS, Diamonds, diamonds
-from benchmarks.scores import Scores, paired_bootstrap, score
+from benchmarks.scores import Scores, score
 from benchmarks.timing import threads
+from genprob.metrics.bootstrap import paired_bootstrap
 
 DRAWS = 100
 SEED = 0

@@ -1,6 +1,7 @@
-"""Scores of draws against the truth that was hidden. Shapes: draws `[n, draws, d]`, truth and missing `[n, d]`.
+"""Scores of draws against the truth that was hidden, as the benchmarks tabulate them.
 
-Every score keeps one number per row or cell, so that two methods can be compared pairwise over the same rows.
+Shapes: draws `[n, draws, d]`, truth and missing `[n, d]`. Every score keeps one number per row or cell, so that two
+methods can be compared pairwise over the same rows (`genprob.metrics.bootstrap`).
 """
 
 from __future__ import annotations
@@ -10,43 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from genprob.metrics.crps import fair_crps
+from genprob.metrics.energy import fair_energy
+from genprob.metrics.log_loss import log_loss
+
 Floats = NDArray[np.float64]
-
-
-def fair_crps(draws: Floats, truth: Floats) -> Floats:
-    """The fair ensemble CRPS of every cell `[n, d]`: E|X - y| - E|X - X'|/2 with pairs divided by S(S - 1).
-
-    Unbiased in the number of draws: its mean is the CRPS of the law that the draws come from (Ferro, "Fair scores for
-    ensemble forecasts", 2014).
-    """
-    count = draws.shape[1]
-    ranks = 2.0 * np.arange(1, count + 1) - count - 1
-    spread = 2 * np.einsum("s,nsd->nd", ranks, np.sort(draws, axis=1)) / (count * (count - 1))
-    return np.abs(draws - truth[:, None]).mean(axis=1) - spread / 2
-
-
-def fair_energy(draws: Floats, truth: Floats, missing: NDArray[np.bool_]) -> Floats:
-    """The fair energy score of each row's missing reals, divided by the root of their number `[n]`; NaN where none is.
-
-    (Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation", 2007; pairs as in `fair_crps`.)
-    """
-    count = draws.shape[1]
-    scores = np.full(len(draws), np.nan)
-    for row in np.flatnonzero(missing.any(axis=1)):
-        hidden = np.flatnonzero(missing[row])
-        cloud = draws[row][:, hidden] - truth[row, hidden]  # centred at the truth: distances do not change
-        norms = (cloud**2).sum(axis=1)
-        pairs = np.sqrt(np.maximum(norms[:, None] + norms - 2 * cloud @ cloud.T, 0.0))
-        np.fill_diagonal(pairs, 0.0)
-        score = np.sqrt(norms).mean() - pairs.sum() / (2 * count * (count - 1))
-        scores[row] = score / np.sqrt(len(hidden))
-    return scores
-
-
-def log_loss(draws: NDArray[np.integer], truth: NDArray[np.integer], levels: NDArray[np.integer]) -> Floats:
-    """-log of the smoothed share of draws that hit the true label, (count + 1/2) / (S + K/2), per cell `[n, d]`."""
-    hits = (draws == truth[:, None]).sum(axis=1)
-    return -np.log((hits + 0.5) / (draws.shape[1] + 0.5 * levels))
 
 
 def covered(draws: Floats, truth: Floats, level: float = 0.9) -> NDArray[np.bool_]:
@@ -93,18 +62,3 @@ def score(
         inside=np.where(hidden, covered(reals, true_reals), np.nan),
         log_loss=np.where(unlabelled, log_loss(categories, true_categories, levels), np.nan),
     )
-
-
-def paired_bootstrap(
-    ours: Floats, theirs: Floats, resamples: int = 2000, seed: int = 0, level: float = 0.95
-) -> tuple[float, float, float]:
-    """The mean difference ours - theirs and the ends of its percentile interval, rows resampled together.
-
-    Arguments: ours, theirs: one score per cell `[n, d]` or row `[n]`, NaN at the same places.
-    """
-    difference = (ours - theirs).reshape(len(ours), -1)
-    total, number = np.nansum(difference, axis=1), np.isfinite(difference).sum(axis=1)
-    rows = np.random.default_rng(seed).integers(len(ours), size=(resamples, len(ours)))
-    means = total[rows].sum(axis=1) / number[rows].sum(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(total.sum() / number.sum()), float(low), float(high)

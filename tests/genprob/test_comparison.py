@@ -96,7 +96,7 @@ def test_what_metrics_say_of_each_joint_is_kept_apart(full, poor):
         def query(self, rows, draws, seed):
             tree = self.joint.query(rows=rows, draws=draws, seed=seed)
             stats = tree["sample_stats"].to_dataset()
-            stats["computation"][:3] = "fail"
+            stats["computation"] = ("query", np.where(np.arange(stats.sizes["query"]) < 3, "fail", "ok"))
             groups = {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
             return xr.DataTree.from_dict(groups | {"/sample_stats": stats})
 
