@@ -289,7 +289,8 @@ def test_a_streamed_answer_has_the_layout_of_the_one_in_memory(joint, frame, tmp
     assert joint.query(rows=frame, targets=["n"], draws=6, out=tmp_path / "b.nc")["posterior"].sizes["query"] == 12
 
 
-def test_a_long_answer_is_written_part_by_part(joint, tmp_path, monkeypatch):
+@pytest.mark.parametrize("out", [True, False])
+def test_a_long_answer_is_made_part_by_part(out, joint, tmp_path, monkeypatch):
     """No part is larger than the memory it was given, however many rows and draws are asked."""
     monkeypatch.setattr(joints, "_CHUNK_FLOATS", 40_000)
     sizes, answered = [], joints.Planner.answer
@@ -300,8 +301,8 @@ def test_a_long_answer_is_written_part_by_part(joint, tmp_path, monkeypatch):
 
     monkeypatch.setattr(joints.Planner, "answer", answer)
     rows = {"x": np.linspace(-1, 3, 60), "g": np.array([""] * 60, dtype=object)}
-    tree = joint.query(rows=rows, draws=500, out=tmp_path / "a.nc")
-    assert tree["posterior"].sizes == {"query": 60, "chain": 1, "draw": 500}
+    tree = joint.query(rows=rows, draws=1500, out=tmp_path / "a.nc" if out else None)
+    assert tree["posterior"].sizes == {"query": 60, "chain": 1, "draw": 1500}
     assert len(sizes) > 1 and max(sizes) <= 40_000
 
 
