@@ -23,6 +23,8 @@ def plot_audit(cells: xr.Dataset, out: str | Path) -> Path:
     """
     if "verdict" not in cells or "cell" not in cells.dims:
         raise UsageError("only an audit can be drawn like this: the data set has no cells")
+    judged = cells.isel(cell=(cells["verdict"] != "unknown").values)
+    cells = judged if judged.sizes["cell"] else cells  # a handful of truths makes no picture
     count = cells.sizes["cell"]
     figure, places = new_panels(count + 1)
     levels = cells["level"].values
@@ -48,4 +50,5 @@ def plot_audit(cells: xr.Dataset, out: str | Path) -> Path:
         title = f"{one['strategy'].item()}, {one['kind'].item()}, {given}{source}\n{one['verdict'].item()}, n = {n}"
         axes.set_title(title, fontsize=8, loc="left")
         axes.set_yticks([])
+        axes.set_ylim(bottom=0)
     return save(figure, Path(out))
