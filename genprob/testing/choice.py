@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import special
 
 
 def choose(log_weight: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
@@ -26,8 +25,10 @@ def pick(weight: np.ndarray, rows: np.ndarray, u: np.ndarray) -> np.ndarray:
 
 def logsumexp(x: np.ndarray, axis: int = -1) -> np.ndarray:
     """`log(sum(exp(x)))` along an axis; -inf where all terms are."""
+    peak = x.max(axis=axis, keepdims=True)
+    peak = np.where(np.isfinite(peak), peak, 0.0)
     with np.errstate(divide="ignore"):
-        return np.asarray(special.logsumexp(x, axis=axis))
+        return np.log(np.exp(x - peak).sum(axis=axis)) + np.squeeze(peak, axis=axis)
 
 
 def along(nodes: np.ndarray, density: np.ndarray, rows: np.ndarray, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from genprob.data.schema import Schema
 from genprob.errors import UsageError
-from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, POINT, RANGE, SET, QueryBatch
+from genprob.query.batch import LIKELIHOOD, NOISY, POINT, RANGE, SET, QueryBatch
 from genprob.query.empirical import marginals
 from genprob.query.evidence import Equals, OneOf, Soft, Within
 from genprob.results.record import Marginal
@@ -63,19 +63,23 @@ class ReferenceJoint(ABC):
     def inexact(self, queries: QueryBatch) -> list[str]:
         """Why each query has no exact answer here; empty where it has."""
         exact = [self.kinds(v.name) for v in self.schema.columns]
-        out = []
-        for row in queries.kind:
-            wrong = [j for j in np.flatnonzero(row != NOTHING) if _CLASSES[int(row[j])] not in exact[j]]
-            boxes = [j for j in np.flatnonzero(row == RANGE) if not self.schema.columns[j].discrete]
-            if wrong:
-                kind = _CLASSES[int(row[wrong[0]])].__name__
-                out.append(f"{kind} on {self.schema.columns[wrong[0]].name!r} has no exact answer")
-            elif self.intervals is not None and len(boxes) > self.intervals:
-                names = " and ".join(repr(self.schema.columns[j].name) for j in boxes)
-                out.append(f"intervals of {names} together have no exact answer")
-            else:
-                out.append("")
+        out = [""] * len(queries)
+        for index in alike(queries):
+            reason = self._why(queries.kind[index[0]], exact)
+            for q in index if reason else ():
+                out[q] = reason
         return out
+
+    def _why(self, kind: np.ndarray, exact: list[frozenset[type]]) -> str:
+        wrong = [j for j in np.flatnonzero(kind) if _CLASSES[int(kind[j])] not in exact[j]]
+        boxes = [j for j in np.flatnonzero(kind == RANGE) if not self.schema.columns[j].discrete]
+        if wrong:
+            name = self.schema.columns[wrong[0]].name
+            return f"{_CLASSES[int(kind[wrong[0]])].__name__} on {name!r} has no exact answer"
+        if self.intervals is not None and len(boxes) > self.intervals:
+            names = " and ".join(repr(self.schema.columns[j].name) for j in boxes)
+            return f"intervals of {names} together have no exact answer"
+        return ""
 
     def sample(self, draws: int, seed: int = 0) -> np.ndarray:
         """Rows of the joint `[draws, width]`."""

@@ -18,6 +18,10 @@ from genprob.testing.joint import Conditional, ReferenceJoint
 from genprob.testing.joints.gaussian import Gaussian
 
 
+_FAR = 1e4
+"""Standard deviations beyond which a point has no density in any case."""
+
+
 class GaussianCopula(ReferenceJoint):
     """p(x) = N(z; 0, R) prod_j f_j(x_j) / N(z_j; 0, 1) with z_j = Phi^-1(F_j(x_j)).
 
@@ -50,7 +54,7 @@ class GaussianCopula(ReferenceJoint):
         for j, law in enumerate(self.laws.values()):
             kind = queries.kind[0, j]
             if kind == POINT:
-                a[:, j] = to_normal(law, queries.a[:, j])
+                a[:, j] = np.clip(to_normal(law, queries.a[:, j]), -_FAR, _FAR)
                 log_scale += law.logpdf(queries.a[:, j]) - normal.log_density(a[:, j])
             elif kind == RANGE:
                 a[:, j], b[:, j] = to_normal(law, queries.a[:, j]), to_normal(law, queries.b[:, j])
@@ -91,8 +95,9 @@ class ConditionalCopula:
 
 def to_normal(law: Any, x: np.ndarray) -> np.ndarray:
     """Phi^-1(F(x)), from the nearer tail."""
-    below = law.cdf(x)
-    return np.where(below < 0.5, special.ndtri(below), -special.ndtri(law.sf(x)))
+    with np.errstate(divide="ignore"):
+        below, above = law.logcdf(x), law.logsf(x)
+    return np.where(below < above, special.ndtri_exp(below), -special.ndtri_exp(above))
 
 
 def from_normal(law: Any, z: np.ndarray) -> np.ndarray:

@@ -85,6 +85,6 @@ def _marginal(pmf: np.ndarray, numeric: bool) -> Marginal:
         blank = np.full(pmf.shape[:-1], np.nan)
         quantiles = np.full((len(pmf), len(QUANTILES), *event), np.nan)
         return Marginal(blank, blank, blank, quantiles, pmf, np.zeros_like(pmf), True)
-    mean = pmf[..., 1]
+    mean = np.clip(pmf[..., 1], 0.0, 1.0)
     quantiles = np.stack([(pmf[..., 0] < q).astype(np.float64) for q in QUANTILES], 1)
     return Marginal(mean, np.sqrt(mean * (1 - mean)), np.zeros_like(mean), quantiles, pmf, np.zeros_like(pmf), True)

@@ -115,17 +115,19 @@ class GaussianTree(ReferenceJoint):
         return [n for n in self.nodes.values() if n.parent == name and (n.name in self.inner) == inner]
 
     def transition(self, node: Node) -> np.ndarray:
-        """N(child; mean(parent), sd) on the grid, `[parent, child]`, times the step."""
+        """N(child; mean(parent), sd) on the grid, `[parent, child]`."""
         key = node.mean, node.sd
         if key not in self._transition:
             log_density = normal.log_density(self.grid, node.mean(self.grid)[:, None], node.sd)
-            self._transition[key] = np.exp(log_density) * self.step
+            self._transition[key] = _exp(log_density)
         return self._transition[key]
 
     def rule(self, queries: QueryBatch, name: str) -> Rule:
         """The rule of an inner node under its evidence."""
         j = self._column[name]
         kind, a, b = queries.kind[0, j], queries.a[:, j], queries.b[:, j]
+        if kind != NOTHING and (a == a[0]).all() and ((b == b[0]).all() or kind == POINT):
+            a, b = a[:1], b[:1]  # one rule for all queries
         if kind == NOTHING:
             return Rule(self.grid[None], np.full((1, len(self.grid)), np.log(self.step)), True)
         if kind == POINT:
@@ -236,19 +238,24 @@ class ConditionalTree:
         """log of the integral of N(x; mean(parent), sd) exp(belief(x)) at the parent's nodes."""
         assert node.parent is not None
         parent = self.rules[node.parent]
-        if rule.regular and parent.regular:
-            peak = belief.max(1, keepdims=True)
-            integral = np.exp(belief - peak) @ self.tree.transition(node).T
-            return np.log(np.maximum(integral, 1e-300)) + peak
-        weighted = rule.log_weight + belief
-        mean = node.mean(parent.nodes)
+        mean, weighted = node.mean(parent.nodes), rule.log_weight + belief
+        if len(rule.nodes) == len(mean) == 1 and len(belief) > 1:
+            regular = rule.regular and parent.regular
+            peak = weighted.max(1, keepdims=True)
+            transition = (
+                self.tree.transition(node)
+                if regular
+                else _exp(normal.log_density(rule.nodes, mean[0][:, None], node.sd))
+            )
+            return np.log(np.maximum(_exp(weighted - peak) @ transition.T, 1e-300)) + peak
         queries = max(len(weighted), len(mean))
         step = max(1, _FLOATS // (mean.shape[1] * weighted.shape[1]))
         parts = []
         for first in range(0, queries, step):
             at = slice(first, first + step)
             x, w, m = (v[at] if len(v) > 1 else v for v in (rule.nodes, weighted, mean))
-            parts.append(logsumexp(normal.log_density(x[:, None], m[:, :, None], node.sd) + w[:, None]))
+            terms = normal.log_density(x[:, None], m[:, :, None], node.sd) + w[:, None]
+            parts.append(terms[..., 0] if terms.shape[2] == 1 else logsumexp(terms))
         return np.concatenate(parts)
 
     def _draw_inner(self, node: Node, query: np.ndarray, mean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -296,6 +303,11 @@ class ConditionalTree:
         if messages:
             out = out + _interpolate(self.rules[node.name].nodes, sum(messages[1:], messages[0]), query, x)
         return out
+
+
+def _exp(x: np.ndarray) -> np.ndarray:
+    """exp, 0 below 1e-140: products of smaller numbers are subnormal, and slow."""
+    return np.where(x < -322.0, 0.0, np.exp(x))
 
 
 def _rows(values: np.ndarray, query: np.ndarray) -> np.ndarray:
