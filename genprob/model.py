@@ -7,24 +7,32 @@ from typing import Any
 import pyro
 import torch
 from pyro.nn import PyroModule
+from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.data.schema import Schema
+from genprob.nets.heads import Heads
+
+EMISSION = "_emission"
+"""The site of a trace that holds what `Model.emit` was given."""
 
 
 class Model(PyroModule):
     """A joint density over the variables of a schema.
 
     A subclass takes the schema first and its options as keyword-only parameters: the signature is the
-    configuration. `model` is the joint density as a Pyro program, `guide` samples what the model cannot. What a
-    model can do beyond that it says by having the methods of `genprob.query.capabilities` and
-    `genprob.engine.capabilities`; nothing asks for its class.
+    configuration. `model` is the joint density as a Pyro program, `guide` samples what the model cannot. A program
+    that ends in `emit` is sampled, scored and queried by importance sampling through its guide
+    (`genprob.query.programs`). What a model can do beyond that it says by having the methods of
+    `genprob.query.capabilities` and `genprob.engine.capabilities`; nothing asks for its class.
 
     Attributes:
         precision: dtype in which batches reach the model.
         schema: the modelled variables.
+        heads: the likelihoods by support, once `emission_width` or `feature_width` was read; None before.
     """
 
+    heads: Heads | None
     precision: torch.dtype = torch.float32
 
     def __init__(self, schema: Schema) -> None:
@@ -32,9 +40,15 @@ class Model(PyroModule):
         with pyro.settings.context(module_local_params=True):
             super().__init__()
         self.schema = schema
+        self.heads = None
 
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
-        """Sets what depends on the training rows (encoders, starting values) before the first step; returns notes."""
+        """Sets what depends on the training rows (encoders, starting values) before the first step; returns notes.
+
+        By default the heads are fitted to their marginals.
+        """
+        if self.heads is not None:
+            self.heads.fit(batch)
         return []
 
     def structure(self) -> dict[str, Any]:
@@ -51,3 +65,36 @@ class Model(PyroModule):
     def guide(self, batch: Batch) -> Any:
         """What the model cannot sample, a Pyro program over one batch."""
         raise NotImplementedError(f"{type(self).__name__} has no guide")
+
+    # --- a program's variables
+
+    @property
+    def emission_width(self) -> int:
+        """How many numbers a row `emit` takes: what a decoder has to give."""
+        return self._emission().width
+
+    @property
+    def feature_width(self) -> int:
+        """How many numbers a row `features` gives."""
+        return self._emission().feature_width
+
+    def emit(self, parameters: Tensor, batch: Batch) -> None:
+        """One observed site per variable, named like it, given `parameters [rows, emission_width]`.
+
+        The likelihood follows support and measure (`genprob.nets.heads.Heads`); zeros stand for the marginal laws
+        of the training rows. Holes are masked out.
+        """
+        heads = self._emission()
+        pyro.deterministic(EMISSION, parameters, event_dim=1)
+        for name, law in heads.laws(parameters).items():
+            mask, dims = batch.mask(name), len(self.schema[name].shape)
+            pyro.sample(name, law.mask(mask).to_event(dims), obs=heads.filled(batch, name, parameters.dtype))
+
+    def features(self, batch: Batch) -> Tensor:
+        """The batch's known cells as a network likes them, `[rows, feature_width]`: standardised, holes zero, flagged."""
+        return self._emission().features(batch)
+
+    def _emission(self) -> Heads:
+        if self.heads is None:
+            self.heads = Heads(self.schema)
+        return self.heads

@@ -128,13 +128,17 @@ class Encoder(nn.Module):
 
     def column(self, c: int) -> Encoder:
         """The encoder of one real column by itself; it shares the statistics as they stand."""
+        return self.part(c, c + 1)
+
+    def part(self, first: int, last: int) -> Encoder:
+        """The encoder of the real columns `first` to `last - 1` by themselves; it shares the statistics."""
         part = Encoder.__new__(Encoder)
         nn.Module.__init__(part)
-        part.columns, part.cells, part.power = [self.columns[c]], [self.cells[c]], self.power
-        part.positive = [0] if c in self.positive else []
-        part.bounded = [0] if c in self.bounded else []
+        part.columns, part.cells, part.power = self.columns[first:last], self.cells[first:last], self.power
+        part.positive = [c - first for c in self.positive if first <= c < last]
+        part.bounded = [c - first for c in self.bounded if first <= c < last]
         for name, buffer in self.named_buffers():
-            part.register_buffer(name, buffer[c : c + 1])
+            part.register_buffer(name, buffer[first:last])
         return part
 
     def encode_column(self, c: int, x: Tensor) -> Tensor:
