@@ -115,8 +115,11 @@ class Request:
 
     def build(self, schema: Schema) -> Model:
         """The model; raises `PluginError` unless an enabled plugin provides it and every factory among its options."""
+        from genprob.query.programs import capable  # torch is imported where a model is built
+
         factory = plugins.resolve(self._spec().factory, enabled=True)
-        return factory(schema, **{name: _object(pick(factory, name), value) for name, value in self.options.items()})
+        given = {name: _object(pick(factory, name), value) for name, value in self.options.items()}
+        return capable(factory)(schema, **given)
 
     def program(self, model: Model) -> Program:
         """The inference's phases for a model."""

@@ -32,7 +32,19 @@ class Cloud(Protocol):
 
 
 @runtime_checkable
-class Conditions(Protocol):
+class Proposes(Protocol):
+    """A model that proposes near any evidence, properly weighted."""
+
+    def propose(self, queries: QueryBatch, particles: int) -> Cloud:
+        """Conditionals sampled near the evidence, weighted so that the evidence is estimated without bias.
+
+        Proposals cover the support of the conditional: at least a tenth of them ignore what is approximated.
+        """
+        ...
+
+
+@runtime_checkable
+class Conditions(Proposes, Protocol):
     """A model with exact conditionals for some evidence and properly weighted proposals for the rest."""
 
     def inexact(self, queries: QueryBatch) -> list[str]:
@@ -41,13 +53,6 @@ class Conditions(Protocol):
 
     def condition(self, queries: QueryBatch) -> Cloud:
         """The exact conditionals of queries that have a closed form."""
-        ...
-
-    def propose(self, queries: QueryBatch, particles: int) -> Cloud:
-        """Conditionals sampled near the evidence, weighted so that the evidence is estimated without bias.
-
-        Proposals cover the support of the conditional: at least a tenth of them ignore what is approximated.
-        """
         ...
 
 

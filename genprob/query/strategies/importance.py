@@ -9,7 +9,7 @@ import torch
 
 from genprob.query import diagnostics
 from genprob.query.batch import QueryBatch
-from genprob.query.capabilities import Conditions
+from genprob.query.capabilities import Proposes
 from genprob.query.strategy import Answers, Offer, Refusal
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ class Importance:
     name = "importance"
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
-        if not isinstance(joint.model, Conditions):
+        if not isinstance(joint.model, Proposes):
             return [Refusal("the model proposes nothing near evidence")] * len(queries)
         reason = "the model proposes near the evidence and knows the weights"
         return [Offer("consistent", "joint", "particles", float(PARTICLES), reason)] * len(queries)
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
-        assert isinstance(joint.model, Conditions)
+        assert isinstance(joint.model, Proposes)
         particles = max(2, budget or PARTICLES)
         cloud = joint.model.propose(queries, particles)
         log_weight = cloud.log_weight.cpu().numpy()

@@ -1,0 +1,193 @@
+"""Latent Pyro programs that emit their variables: sampled, scored and queried through model and guide alone."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from pyro import poutine
+from pyro.poutine import Trace
+from pyro.poutine.util import site_is_subsample
+from torch import Tensor
+
+from genprob.data.batch import Batch
+from genprob.data.support import Positive
+from genprob.errors import PluginError
+from genprob.model import EMISSION, Model
+from genprob.nets.heads import Heads
+from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, QueryBatch
+from genprob.query.capabilities import Draws, Proposes
+from genprob.query.emission import EmissionCloud
+from genprob.query.emission import draw as draw_rows
+
+DEFENSIVE = 10
+"""One pair of particles in so many comes from the prior, whatever the guide says."""
+_ROWS = 100_000
+"""Rows of latents and decoder outputs that are computed at once."""
+_SCORED = 64
+"""Particles of the quick log-density."""
+
+
+class LatentProgram(Model):
+    """What a model/guide pair that ends in `Model.emit` can do: `Draws`, `Proposes`, `ScoresRows`.
+
+    Particles are drawn from the mixture of the guide and the prior (a tenth, so that the support is covered however
+    wrong the guide is) and weighted by p(z) p(evidence | z) / q(z), which estimates the evidence without bias. The
+    guide is shown points as they are, readings and the middles of intervals as if they were points, nothing else.
+
+    See also: Hesterberg 1995, Weighted average importance sampling and defensive mixture distributions.
+    """
+
+    precision = torch.float64
+
+    def draw(self, draws: int) -> np.ndarray:
+        nothing = QueryBatch.empty(self.schema, 1)
+        with torch.no_grad():
+            trace = poutine.trace(poutine.uncondition(self.model)).get_trace(self._rows(nothing, draws))
+        return draw_rows(self._emitting(), self._parameters(trace, draws)[None], nothing)[0]
+
+    def propose(self, queries: QueryBatch, particles: int) -> EmissionCloud:
+        step = max(1, _ROWS // particles)
+        parts = [self._particles(queries.take(slice(q, q + step)), particles) for q in range(0, len(queries), step)]
+        shifted, log_weight = (torch.cat(part) for part in zip(*parts, strict=True))
+        return EmissionCloud(self._emitting(), shifted, log_weight - math.log(particles), queries)
+
+    def score_rows(self, batch: Batch) -> Tensor:
+        """log p(known cells) by a few particles, always the same ones, `[rows]`."""
+        values = np.where(batch.observed.cpu().numpy(), batch.values.double().cpu().numpy(), np.nan)
+        with torch.random.fork_rng(devices=_devices(batch.values)), torch.no_grad():
+            torch.manual_seed(0)
+            cloud = self.propose(QueryBatch.from_values(self.schema, values), _SCORED)
+        return torch.logsumexp(cloud.log_weight, 1)
+
+    def score_masks(self, batch: Batch, masks: Tensor) -> Tensor:
+        """`score_rows` of rows seen through each of many masks, `[masks, rows]`."""
+        return torch.stack([self.score_rows(replace(batch, observed=batch.observed & mask)) for mask in masks])
+
+    # --- inside
+
+    def _particles(self, queries: QueryBatch, particles: int) -> tuple[Tensor, Tensor]:
+        """The decoder's outputs `[Q, J, width]` and log p(z) / q(z), `[Q, J]`, of latents drawn near the evidence."""
+        rows = len(queries) * particles
+        batch = self._rows(queries, particles)
+        with torch.no_grad():
+            guided = _latents(poutine.trace(self.guide).get_trace(batch), rows)
+            prior = _latents(poutine.trace(self.model).get_trace(batch), rows)
+            position = torch.arange(particles, device=batch.values.device)
+            defended = ((position // 2) % DEFENSIVE == 0).repeat(len(queries))
+            unknown = sorted({*guided} - {*prior})
+            if unknown:
+                raise PluginError(f"{type(self).__name__}: the guide samples {unknown[0]!r}, which the model does not")
+            chosen = {
+                name: torch.where(defended.reshape(-1, *[1] * (z.ndim - 1)), prior[name].to(z.dtype), z)
+                for name, z in guided.items()
+            }
+            model = poutine.trace(poutine.condition(self.model, data=chosen)).get_trace(batch)
+            guide = poutine.trace(poutine.condition(self.guide, data=chosen)).get_trace(batch)
+            log_p = sum((_log_prob(model, name, rows) for name in chosen), torch.zeros(rows, dtype=torch.float64))
+            log_g = sum((_log_prob(guide, name, rows) for name in chosen), torch.zeros(rows, dtype=torch.float64))
+        share = float(defended[:particles].double().mean())
+        log_q = log_p
+        if share < 1:
+            log_q = torch.logaddexp(log_p + math.log(share), log_g + math.log1p(-share))
+        shape = (len(queries), particles)
+        shifted = self._parameters(model, rows).reshape(*shape, -1)
+        return shifted, torch.where(torch.isfinite(log_p), log_p - log_q, -torch.inf).reshape(shape)
+
+    def _rows(self, queries: QueryBatch, copies: int) -> Batch:
+        """Each query `copies` times, as rows that know what can be said by a value."""
+        values, known = _told(queries)
+        heads = self._emitting()
+        dtype, device = self.precision, heads.offset.device
+        repeated = torch.as_tensor(values, dtype=dtype, device=device).repeat_interleave(copies, 0)
+        observed = torch.as_tensor(known, device=device).repeat_interleave(copies, 0)
+        n = len(repeated)
+        return Batch(self.schema, repeated, observed, torch.arange(n, device=device), n)
+
+    def _emitting(self) -> Heads:
+        if self.heads is None:
+            raise PluginError(
+                f"{type(self).__name__} emits no variables: end `model` in self.emit(parameters, batch), or bring "
+                "capabilities of genprob.query.capabilities"
+            )
+        return self.heads
+
+    def _parameters(self, trace: Trace, rows: int) -> Tensor:
+        heads = self._emitting()
+        if EMISSION not in trace.nodes:
+            raise PluginError(f"{type(self).__name__}.model never calls self.emit(parameters, batch)")
+        parameters = trace.nodes[EMISSION]["value"].double()
+        return heads.shifted(parameters).expand(rows, heads.width)
+
+
+def capable(factory: Callable[..., Any]) -> Callable[..., Any]:
+    """The factory of the same model with the capabilities of `LatentProgram`, if it is a program without its own.
+
+    A factory is left alone unless it is a `Model` with a model and a guide and neither draws nor proposes.
+    """
+    if not isinstance(factory, type) or not issubclass(factory, Model) or issubclass(factory, LatentProgram):
+        return factory
+    program = factory.model is not Model.model and factory.guide is not Model.guide
+    if not program or issubclass(factory, Draws) or issubclass(factory, Proposes):
+        return factory
+    return _extended(factory)
+
+
+@functools.cache
+def _extended(factory: type[Model]) -> type[Model]:
+    about = {name: getattr(factory, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(factory.__name__, (factory, LatentProgram), about)
+
+
+def _told(queries: QueryBatch) -> tuple[np.ndarray, np.ndarray]:
+    """Values `[Q, width]` within the supports for the guide to see, and where there is one."""
+    values, known = np.zeros(queries.kind.shape), np.zeros(queries.kind.shape, dtype=bool)
+    for j, variable in enumerate(queries.schema.columns):
+        kind, a, b = queries.kind[:, j], queries.a[:, j], queries.b[:, j]
+        typical = 1.0 if isinstance(variable.support, Positive) else 0.0
+        if variable.support.kind == "interval":
+            typical = (variable.support.lo + variable.support.hi) / 2  # pyright: ignore[reportAttributeAccessIssue]
+        values[:, j] = typical
+        if not (kind != NOTHING).any():
+            continue
+        with np.errstate(invalid="ignore"):
+            value = np.where(kind == RANGE, (a + b) / 2, a)
+        if variable.is_count:
+            value = np.maximum(np.rint(value), 0.0)
+        seen = np.isin(kind, (POINT, RANGE, NOISY)) & np.isfinite(value)
+        if variable.cell is None:
+            seen &= variable.support.contains(np.where(seen, value, typical))
+        values[seen, j], known[seen, j] = value[seen], True
+    return values, known
+
+
+def _latents(trace: Trace, rows: int) -> dict[str, Tensor]:
+    """Values of the latent sites, each with the rows in front."""
+    out = {}
+    for name, site in trace.nodes.items():
+        if site["type"] != "sample" or site["is_observed"] or site_is_subsample(site):
+            continue
+        value = site["value"]
+        if not value.ndim or value.shape[0] != rows:
+            raise PluginError(
+                f"latent site {name!r} has the shape {tuple(value.shape)} for {rows} rows; every latent belongs inside "
+                "batch.plate(), with the rows in front"
+            )
+        out[name] = value
+    return out
+
+
+def _log_prob(trace: Trace, name: str, rows: int) -> Tensor:
+    """log-density of one site, `[rows]` float64."""
+    site = trace.nodes[name]
+    out = site["fn"].log_prob(site["value"]).double()
+    return out.expand(rows) if out.ndim < 2 else out.reshape(rows, -1).sum(-1)
+
+
+def _devices(values: Tensor) -> list[int]:
+    return [values.device.index or 0] if values.is_cuda else []
