@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genprob import plugins
 from genprob.data.batch import Batch, Minibatches, as_batch
 from genprob.data.infer import infer_schema
 from genprob.data.readers import read
@@ -37,6 +38,7 @@ from genprob.engine.scope import running
 from genprob.engine.state import State
 from genprob.errors import CorruptFileError, DataError, Diverged, UsageError
 from genprob.joint import Joint
+from genprob.model import Model
 from genprob.request import DEFAULT_MODEL, Request
 from genprob.results.file import write
 from genprob.results.provenance import provenance
@@ -55,7 +57,7 @@ Progress = Callable[[dict[str, Any]], None]
 
 def fit(
     data: Any,
-    model: str | None = None,
+    model: str | type[Model] | None = None,
     out: str | Path | None = None,
     seed: int = 0,
     steps: int | None = None,
@@ -72,7 +74,8 @@ def fit(
 
     Arguments:
         data: a path, a data frame, an `xr.Dataset`, a mapping of arrays, or the name of a data set.
-        model: a model name (`genprob models` lists them); None takes the default for the data.
+        model: a model name (`genprob models` lists them), or a `genprob.Model` subclass, which is enlisted under its
+            name for this process; None takes the default for the data.
         out: folder of the run; None keeps a temporary one until the process ends.
         seed: of everything random; the same call gives the same joint.
         steps: total number of engine steps (for EM, iterations); None takes the inference's own.
@@ -95,6 +98,8 @@ def fit(
     """
     say = progress or (lambda event: None)
     place = devices.choose(device)
+    if isinstance(model, type):
+        model = plugins.enlist(model)
     if resume and out is None:
         raise UsageError("resume=True needs out=, the run to continue")
     if out is not None and not Run.exists(out) and any(Path(out, CHECKPOINTS).glob("*")):

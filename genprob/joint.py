@@ -27,7 +27,7 @@ from genprob.model import Model
 from genprob.query import twins
 from genprob.query.audit import Audit
 from genprob.query.batch import QueryBatch
-from genprob.query.capabilities import Conditions, Draws
+from genprob.query.capabilities import Conditions, Draws, Proposes
 from genprob.query.diagnostics import log_mean_error
 from genprob.query.evidence import wording
 from genprob.query.planner import Explanation, Planner
@@ -123,7 +123,8 @@ class Joint:
         """log p of each row's known cells: `log_prob` and `standard_error` along the sample dimension, in nats.
 
         Density in data units for true reals, probability for categories, counts and cells. The attribute `kind` is
-        `exact`, or `estimate` where rounding cells of correlated reals have to be integrated by simulation.
+        `exact`, or `estimate` (of the probability without bias, so of its log a little low) where latents, or rounding
+        cells of correlated reals, have to be integrated by simulation.
         """
         table = self.table(data)
         return self._scored(table, None, seed)
@@ -159,16 +160,18 @@ class Joint:
     def _log_evidence(self, values: np.ndarray, keep: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
         """log p of the kept known cells of `[rows, width]`, its standard error, and whether all are exact."""
         model = self.model
-        if not isinstance(model, Conditions):
+        if not isinstance(model, Proposes):
             raise UsageError(f"{type(model).__name__} has no log-probability; it can be sampled and queried")
         out, error, exact = np.zeros(len(values)), np.zeros(len(values)), True
         with running(self.rng(seed)), torch.no_grad():
             for part in self.chunks(len(values), _SCORE_PARTICLES):
                 batch = QueryBatch.from_values(self.schema, np.where(keep, values[part], np.nan))
-                closed = np.array([not reason for reason in model.inexact(batch)])
+                closed = np.zeros(len(batch), dtype=bool)
+                if isinstance(model, Conditions):
+                    closed = np.array([not reason for reason in model.inexact(batch)])
                 exact = exact and bool(closed.all())
                 at = np.arange(len(values))[part]
-                if closed.any():
+                if isinstance(model, Conditions) and closed.any():
                     out[at[closed]] = torch.logsumexp(model.condition(batch.take(closed)).log_weight, 1).cpu().numpy()
                 if not closed.all():
                     weights = model.propose(batch.take(~closed), _SCORE_PARTICLES).log_weight.cpu().numpy()

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any, Literal, overload
@@ -81,13 +81,38 @@ class Catalogue:
     disabled: tuple[str, ...]
 
 
+_HERE = Plugin("enlisted", "enlisted", "", "enlisted", ("genprob_models",))
+_enlisted: dict[str, tuple[ModelSpec, Callable[..., Any]]] = {}
+
+
 def catalogue() -> Catalogue:
     """What is installed, as `GENPROB_PLUGINS` selects. Loaded once per selection.
 
     `"mixture"` keeps the named plugins and the core's own; `"-energy"` drops one; the two can be combined, and
     `dist:name` tells plugins of the same name apart. Raises `UsageError` for a name that is not installed.
     """
-    return _load(os.environ.get(VARIABLE, ""))
+    found = _load(os.environ.get(VARIABLE, ""))
+    if not _enlisted:
+        return found
+    own = tuple(Contribution("model", spec, _HERE) for spec, _ in _enlisted.values())
+    return replace(found, contributions=found.contributions + own)
+
+
+def enlist(factory: Callable[..., Any], *, name: str = "", inferences: tuple[str, ...] = ("elbo",)) -> str:
+    """Makes a class of this process known as a model, as a plugin would; returns its name.
+
+    For notebooks: a class that is defined again under its name takes the place of the earlier one. What was fitted
+    to it is loaded wherever the class was enlisted before.
+
+    Arguments:
+        factory: a `genprob.Model` subclass.
+        name: what it is called; the class's own name if empty.
+        inferences: names of inferences that can train it, the first is the default.
+    """
+    name = name or factory.__name__
+    summary = (inspect.getdoc(factory) or "").partition("\n")[0]
+    _enlisted[name] = ModelSpec(name, f"{_HERE.distribution}:{name}", summary, inferences), factory
+    return name
 
 
 def specs(kind: Kind) -> tuple[tuple[Spec, str], ...]:
@@ -139,6 +164,9 @@ def resolve(reference: str, *, enabled: bool = False) -> Any:
 
     Raises `PluginError` naming the distribution and the cause if it cannot be imported.
     """
+    owner, _, name = reference.partition(":")
+    if owner == _HERE.distribution and name in _enlisted:
+        return _enlisted[name][1]
     if not _REFERENCE.fullmatch(reference):
         raise PluginError(f'{reference!r} is not a reference of the form "module:attr"')
     name, _, path = reference.partition(":")

@@ -49,7 +49,7 @@ class LatentProgram(Model):
         nothing = QueryBatch.empty(self.schema, 1)
         with torch.no_grad():
             trace = poutine.trace(poutine.uncondition(self.model)).get_trace(self._rows(nothing, draws))
-        return draw_rows(self._emitting(), self._parameters(trace, draws)[None], nothing)[0]
+        return draw_rows(self._emitting(), self._outputs(trace, draws)[None], nothing)[0]
 
     def propose(self, queries: QueryBatch, particles: int) -> EmissionCloud:
         step = max(1, _ROWS // particles)
@@ -96,7 +96,7 @@ class LatentProgram(Model):
         if share < 1:
             log_q = torch.logaddexp(log_p + math.log(share), log_g + math.log1p(-share))
         shape = (len(queries), particles)
-        shifted = self._parameters(model, rows).reshape(*shape, -1)
+        shifted = self._outputs(model, rows).reshape(*shape, -1)
         return shifted, torch.where(torch.isfinite(log_p), log_p - log_q, -torch.inf).reshape(shape)
 
     def _rows(self, queries: QueryBatch, copies: int) -> Batch:
@@ -117,7 +117,7 @@ class LatentProgram(Model):
             )
         return self.heads
 
-    def _parameters(self, trace: Trace, rows: int) -> Tensor:
+    def _outputs(self, trace: Trace, rows: int) -> Tensor:
         heads = self._emitting()
         if EMISSION not in trace.nodes:
             raise PluginError(f"{type(self).__name__}.model never calls self.emit(parameters, batch)")
