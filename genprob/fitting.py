@@ -176,7 +176,8 @@ class _Fitting:
 
     def __init__(self, request: Request, table: Table, place: torch.device, say: Progress) -> None:
         self.request, self.place, self.say = request, place, say
-        self.network = request.build(table.schema).to(place)
+        with running(Randomness(request.seed, place)):  # the starting values of a network are random
+            self.network = request.build(table.schema).to(place)
         self.planned = request.program(self.network)
         order = np.random.default_rng(request.seed).permutation(len(table))
         self.whole = as_batch(table, device=place, dtype=self.network.precision)

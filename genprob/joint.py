@@ -80,7 +80,8 @@ class Joint:
         schema = from_toml(run.schema, str(Path(path) / "schema.toml"))
         config = run.config
         place = devices.choose(device)
-        model = Request.read(config).build(schema)
+        with running(Randomness(0, place)):  # starting values are drawn before they are replaced
+            model = Request.read(config).build(schema)
         saved = run.load(checkpoint)
         model.build(saved.tree["structure"])
         model.to(place)

@@ -91,7 +91,7 @@ class Model(PyroModule):
             pyro.sample(name, law.mask(mask).to_event(dims), obs=heads.filled(batch, name, parameters.dtype))
 
     def features(self, batch: Batch) -> Tensor:
-        """The batch's known cells as a network likes them, `[rows, feature_width]`: standardised, holes zero, flagged."""
+        """Known cells as a network likes them, `[rows, feature_width]`: standardised, holes zero and flagged."""
         return self._emission().features(batch)
 
     def _emission(self) -> Heads:

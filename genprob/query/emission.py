@@ -71,7 +71,9 @@ def _marginal(schema: Schema, name: str, values: np.ndarray, weight: np.ndarray)
         pmf_error = np.stack([e.reshape(shape) for _, e in found], -1)
     if variable.support.kind == "categorical":
         blank = np.full(shape, np.nan)
-        return Marginal(blank, blank, blank, np.full((queries, len(QUANTILES), *variable.shape), np.nan), pmf, pmf_error)
+        return Marginal(
+            blank, blank, blank, np.full((queries, len(QUANTILES), *variable.shape), np.nan), pmf, pmf_error
+        )
     mean, error = average(x.mean(2))
     sd = np.sqrt(np.einsum("qj,qjds->qs", weight / draws, (x - mean[:, None, None]) ** 2))
     flat = x.reshape(queries, particles * draws, size)
@@ -149,10 +151,8 @@ def _level_scores(heads: Heads, shifted: Tensor, queries: QueryBatch | None, j: 
         scores = torch.stack([torch.nn.functional.logsigmoid(-logit), torch.nn.functional.logsigmoid(logit)], -1)
     if queries is None or kind == NOTHING:
         return scores
-    if kind == POINT:
-        likelihood = np.arange(scores.shape[-1]) == queries.a[:, j, None]
-    else:
-        likelihood = queries.likelihoods[j]
+    said = np.arange(scores.shape[-1]) == queries.a[:, j, None]
+    likelihood = said if kind == POINT else queries.likelihoods[j]
     with np.errstate(divide="ignore"):
         told = torch.as_tensor(np.log(likelihood.astype(np.float64)), device=shifted.device)
     return scores + told[:, None]
@@ -270,7 +270,8 @@ class _Real:
         loc, scale, cell = self.loc[q], self.scale, self.cell
         near = np.array([reading - _REACH * sd, reading + _REACH * sd])
         if cell is not None and 2 * _REACH * sd / cell.delta < _MOST_CELLS:
-            values = cell.value(np.arange(cell.index(near[0]) - 1, cell.index(near[1]) + 2))
+            first, last = cell.index(near).tolist()
+            values = cell.value(np.arange(first - 1, last + 2))
             lo, hi = (self.encode(edge) for edge in cell.edges(values))
             table = log_between((lo - loc[:, None]) / scale, (hi - loc[:, None]) / scale)
             at = torch.as_tensor(values, device=loc.device)

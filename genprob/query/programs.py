@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import types
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -45,12 +46,13 @@ class LatentProgram(Model):
 
     precision = torch.float64
 
+    @torch.no_grad()
     def draw(self, draws: int) -> np.ndarray:
         nothing = QueryBatch.empty(self.schema, 1)
-        with torch.no_grad():
-            trace = poutine.trace(poutine.uncondition(self.model)).get_trace(self._rows(nothing, draws))
+        trace = poutine.trace(poutine.uncondition(self.model)).get_trace(self._rows(nothing, draws))
         return draw_rows(self._emitting(), self._outputs(trace, draws)[None], nothing)[0]
 
+    @torch.no_grad()
     def propose(self, queries: QueryBatch, particles: int) -> EmissionCloud:
         step = max(1, _ROWS // particles)
         parts = [self._particles(queries.take(slice(q, q + step)), particles) for q in range(0, len(queries), step)]
@@ -60,7 +62,7 @@ class LatentProgram(Model):
     def score_rows(self, batch: Batch) -> Tensor:
         """log p(known cells) by a few particles, always the same ones, `[rows]`."""
         values = np.where(batch.observed.cpu().numpy(), batch.values.double().cpu().numpy(), np.nan)
-        with torch.random.fork_rng(devices=_devices(batch.values)), torch.no_grad():
+        with torch.random.fork_rng(devices=_devices(batch.values)):
             torch.manual_seed(0)
             cloud = self.propose(QueryBatch.from_values(self.schema, values), _SCORED)
         return torch.logsumexp(cloud.log_weight, 1)
@@ -75,22 +77,21 @@ class LatentProgram(Model):
         """The decoder's outputs `[Q, J, width]` and log p(z) / q(z), `[Q, J]`, of latents drawn near the evidence."""
         rows = len(queries) * particles
         batch = self._rows(queries, particles)
-        with torch.no_grad():
-            guided = _latents(poutine.trace(self.guide).get_trace(batch), rows)
-            prior = _latents(poutine.trace(self.model).get_trace(batch), rows)
-            position = torch.arange(particles, device=batch.values.device)
-            defended = ((position // 2) % DEFENSIVE == 0).repeat(len(queries))
-            unknown = sorted({*guided} - {*prior})
-            if unknown:
-                raise PluginError(f"{type(self).__name__}: the guide samples {unknown[0]!r}, which the model does not")
-            chosen = {
-                name: torch.where(defended.reshape(-1, *[1] * (z.ndim - 1)), prior[name].to(z.dtype), z)
-                for name, z in guided.items()
-            }
-            model = poutine.trace(poutine.condition(self.model, data=chosen)).get_trace(batch)
-            guide = poutine.trace(poutine.condition(self.guide, data=chosen)).get_trace(batch)
-            log_p = sum((_log_prob(model, name, rows) for name in chosen), torch.zeros(rows, dtype=torch.float64))
-            log_g = sum((_log_prob(guide, name, rows) for name in chosen), torch.zeros(rows, dtype=torch.float64))
+        guided = _latents(poutine.trace(self.guide).get_trace(batch), rows)
+        prior = _latents(poutine.trace(self.model).get_trace(batch), rows)
+        position = torch.arange(particles, device=batch.values.device)
+        defended = ((position // 2) % DEFENSIVE == 0).repeat(len(queries))
+        unknown = sorted({*guided} - {*prior})
+        if unknown:
+            raise PluginError(f"{type(self).__name__}: the guide samples {unknown[0]!r}, which the model does not")
+        chosen = {
+            name: torch.where(defended.reshape(-1, *[1] * (z.ndim - 1)), prior[name].to(z.dtype), z)
+            for name, z in guided.items()
+        }
+        model = poutine.trace(poutine.condition(self.model, data=chosen)).get_trace(batch)
+        guide = poutine.trace(poutine.condition(self.guide, data=chosen)).get_trace(batch)
+        log_p = sum((_log_prob(model, name, rows) for name in chosen), torch.zeros(rows, dtype=torch.float64))
+        log_g = sum((_log_prob(guide, name, rows) for name in chosen), torch.zeros(rows, dtype=torch.float64))
         share = float(defended[:particles].double().mean())
         log_q = log_p
         if share < 1:
@@ -121,7 +122,8 @@ class LatentProgram(Model):
         heads = self._emitting()
         if EMISSION not in trace.nodes:
             raise PluginError(f"{type(self).__name__}.model never calls self.emit(parameters, batch)")
-        parameters = trace.nodes[EMISSION]["value"].double()
+        site: Any = trace.nodes[EMISSION]
+        parameters = site["value"].double()
         return heads.shifted(parameters).expand(rows, heads.width)
 
 
@@ -141,7 +143,7 @@ def capable(factory: Callable[..., Any]) -> Callable[..., Any]:
 @functools.cache
 def _extended(factory: type[Model]) -> type[Model]:
     about = {name: getattr(factory, name) for name in ("__module__", "__qualname__", "__doc__")}
-    return type(factory.__name__, (factory, LatentProgram), about)
+    return types.new_class(factory.__name__, (factory, LatentProgram), exec_body=lambda space: space.update(about))
 
 
 def _told(queries: QueryBatch) -> tuple[np.ndarray, np.ndarray]:
@@ -169,7 +171,8 @@ def _told(queries: QueryBatch) -> tuple[np.ndarray, np.ndarray]:
 def _latents(trace: Trace, rows: int) -> dict[str, Tensor]:
     """Values of the latent sites, each with the rows in front."""
     out = {}
-    for name, site in trace.nodes.items():
+    nodes: dict[str, Any] = dict(trace.nodes)
+    for name, site in nodes.items():
         if site["type"] != "sample" or site["is_observed"] or site_is_subsample(site):
             continue
         value = site["value"]
@@ -184,7 +187,7 @@ def _latents(trace: Trace, rows: int) -> dict[str, Tensor]:
 
 def _log_prob(trace: Trace, name: str, rows: int) -> Tensor:
     """log-density of one site, `[rows]` float64."""
-    site = trace.nodes[name]
+    site: Any = trace.nodes[name]
     out = site["fn"].log_prob(site["value"]).double()
     return out.expand(rows) if out.ndim < 2 else out.reshape(rows, -1).sum(-1)
 
