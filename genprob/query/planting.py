@@ -69,7 +69,7 @@ def plant(schema: Schema, rows: np.ndarray, given: np.ndarray, kind: str, rng: n
     """
     known = ~np.isnan(rows)
     batch = QueryBatch.from_values(schema, np.where(given, rows, np.nan))
-    batch = replace(batch, asked=~given & known, names=tuple(schema.names))
+    batch = replace(batch, asked=~given & known, names=())
     if kind == "points":
         return batch
     scale = np.nanstd(rows, axis=0)

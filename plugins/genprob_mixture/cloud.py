@@ -23,6 +23,8 @@ from genprob_mixture.tables import negative_binomial
 if TYPE_CHECKING:
     from genprob_mixture.mixture import Mixture
 
+_PATHS = 8
+"""Sampled paths by which a component's evidence is guessed before particles are dealt out."""
 _DRAWS = 8_192
 """Draws completed at once: their square roots stay in cache."""
 _AVERAGED = 8_000_000
@@ -115,7 +117,7 @@ class MixtureCloud:
     def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
         queries, entries = self.k.shape
         nodes = self.conditional.evidence.lower.shape[-1] * 64 if self.mean is None and self.conditional.settled else 1
-        step = max(1, _AVERAGED // (entries * max(1, len(self.mixture.encoder)) * nodes))
+        step = max(1, _AVERAGED // (entries * max(24, len(self.mixture.encoder)) * nodes))
         parts = [slice(a, min(queries, a + step)) for a in range(0, queries, step)]
         found = [averages.average(self._entries(part), targets) for part in parts]
         return {name: join_marginals([f[name] for f in found]) for name in targets}
@@ -130,7 +132,7 @@ class MixtureCloud:
         @cache
         def plain() -> Entries:
             mean = conditional.mean[q, k] if self.mean is None else self.mean[part]
-            return Entries(conditional, *averages.thin(k, mean, log_weight, self.mean is None), self.mean is None)
+            return Entries(conditional, *averages.weighty(k, mean, log_weight), self.mean is None)
 
         @cache
         def spread(only: int | None) -> Entries:
@@ -141,7 +143,7 @@ class MixtureCloud:
             mean, log_share = conditional.nodes(chosen, only)
             weight = (ordered[:, :keep, None] + log_share).flatten(1)
             chosen = chosen.repeat_interleave(mean.shape[2], 1)
-            return Entries(conditional, *averages.thin(chosen, mean.flatten(1, 2), weight, True), True)
+            return Entries(conditional, *averages.weighty(chosen, mean.flatten(1, 2), weight), True)
 
         def of(c: int | None) -> Entries:
             if self.mean is not None or c is None or not conditional.settled:
@@ -173,7 +175,7 @@ def exact(mixture: Mixture, queries: QueryBatch) -> MixtureCloud:
 def propose(mixture: Mixture, queries: QueryBatch, particles: int) -> MixtureCloud:
     """Particles: components by their approximate evidence, boxes and readings settled in turn."""
     conditional = conditionals.condition(mixture, queries)
-    guess = torch.log_softmax(conditional.log_weight + conditional.log_mass(), 1)
+    guess = torch.log_softmax(conditional.log_weight + conditional.log_mass(_PATHS), 1)
     prior = torch.log_softmax(conditional.log_weight, 1)
     guess = torch.where(torch.isfinite(guess), guess, -torch.inf)
     guess = torch.where(torch.isfinite(guess).any(1, keepdim=True), guess, prior)

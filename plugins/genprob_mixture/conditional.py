@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DEFENSIVE = 0.1
 """Share of proposals that ignore every approximation."""
 _TINY = 1e-12
+_NARROW = 0.2
 _CACHED = 32_768
 """Numbers of one row of a matrix held at once."""
 
@@ -47,7 +48,9 @@ class Conditional:
         mean: `[Q, K, d]` conditional means given points and linear readings.
         log_weight: `[Q, K]` log p(k, points, readings, tables).
         pattern: `[Q]` index into the P patterns below.
-        settled: real columns with boxes or bent readings, in the order in which they are settled.
+        settled: real columns with boxes or bent readings, in the order in which they are settled: first where they are
+            narrow, then where they are wide, since a wide box settled first would often leave a narrow one no mass.
+        active: `[settled, Q]` bool, the queries that a place in that order concerns.
         gain: `[P, settled, K, d]` regression of all columns on a settled one, given those before it.
         spread: `[P, settled, K]` its standard deviation given those before it.
         covariance: `[P, K, d, d]` of what stays unknown; zero rows elsewhere.
@@ -60,6 +63,7 @@ class Conditional:
     log_weight: Tensor
     pattern: Tensor
     settled: list[int]
+    active: Tensor
     gain: Tensor
     spread: Tensor
     covariance: Tensor
@@ -73,6 +77,7 @@ class Conditional:
             mean=self.mean[queries],
             log_weight=self.log_weight[queries],
             pattern=self.pattern[queries],
+            active=self.active[:, queries],
             unknown=self.unknown[queries],
         )
 
@@ -88,8 +93,8 @@ class Conditional:
         log_weight = torch.zeros(k.shape, dtype=mean.dtype, device=k.device)
         p = self.pattern[:, None]
         for position, c in enumerate(self.settled):
-            boxed, bent = self.evidence.boxed[:, c], self.evidence.bent[:, c]
-            active = boxed | bent
+            active = self.active[position]
+            boxed, bent = self.evidence.boxed[:, c] & active, self.evidence.bent[:, c] & active
             centre, spread = mean[..., c], self.spread[p, position, k]
             value, extra = centre, torch.zeros_like(centre)
             if bool(boxed.any()):
@@ -111,26 +116,29 @@ class Conditional:
         law, interval by interval. `only` names the column to integrate over, where columns are independent.
         """
         q, p = torch.arange(len(k), device=k.device)[:, None], self.pattern[:, None]
-        start, boxed = self.mean[q, k], self.evidence.boxed
-        places = [(i, c) for i, c in enumerate(self.settled) if only in (None, c) and bool(boxed[:, c].any())]
-        bounds = {}
-        for position, c in places:
+        start = self.mean[q, k]
+        places = [
+            (position, c, at)
+            for position, c in enumerate(self.settled)
+            if only in (None, c) and bool((at := self.active[position] & self.evidence.boxed[:, c]).any())
+        ]
+        bounds, wide = [], False
+        for position, c, at in places:
             centre, spread = start[..., c, None], self.spread[p, position, k][..., None]
-            ends = [(end[:, c][:, None] - centre) / spread for end in (self.evidence.lower, self.evidence.upper)]
-            bounds[c] = ends, truncated.log_mass(ends[0], ends[1])
-        wide = any(bool((((b - a) > 1.5) & torch.isfinite(m))[boxed[:, c]].any()) for c, ((a, b), m) in bounds.items())
+            low, high = ((end[:, c][:, None] - centre) / spread for end in (self.evidence.lower, self.evidence.upper))
+            mass = truncated.log_mass(low, high)
+            bounds.append((low, high, mass))
+            wide = wide or bool((((high - low) > 1.5) & torch.isfinite(mass))[at].any())
         u, share = (torch.as_tensor(x, device=k.device) for x in (_WIDE_RULE if wide else _NARROW_RULE))
         intervals = self.evidence.lower.shape[-1]
         mean = start[:, :, None].repeat(1, 1, intervals * len(u), 1)
         log_share = torch.full(mean.shape[:-1], -torch.inf, dtype=mean.dtype, device=k.device)
         log_share[..., 0] = 0.0
-        for position, c in places:
-            (a, b), mass = bounds[c]
+        for (position, c, at), (a, b, mass) in zip(places, bounds, strict=True):
             possible = torch.isfinite(mass)[..., None]
             z = torch.where(possible, truncated.draw(a[..., None], b[..., None], u.expand(*a.shape, -1)), 0.0)
             step = (self.spread[p, position, k][..., None, None] * z).flatten(2)
             weight = (torch.log_softmax(mass, -1)[..., None] + torch.log(share)).nan_to_num(-torch.inf).flatten(2)
-            at = boxed[:, c]
             value = start[at][..., c, None] + step[at]
             mean[at] += self.gain[p, position, k][at][:, :, None] * step[at][..., None]
             mean[at, :, :, c] = value
@@ -182,29 +190,17 @@ class Conditional:
         slope = (law.decode_column(c, at + h) - law.decode_column(c, at - h)) / (2 * h)
         return at, slope.clamp(min=1e-12)
 
-    def log_mass(self) -> Tensor:
-        """log P(boxes | k, points) of each component, `[Q, K]`: exact for one box, else along medians."""
+    def log_mass(self, paths: int = 1) -> Tensor:
+        """log P(boxes and bent readings | k, points) of each component, `[Q, K]`.
+
+        Exact for one box, or independent ones, along any path; otherwise an average over that many sampled paths.
+        """
         queries, components = self.log_weight.shape
-        k = torch.arange(components, device=self.mean.device).expand(queries, components)
         if not self.settled:
             return torch.zeros_like(self.log_weight)
-        q = torch.arange(queries, device=k.device)[:, None]
-        mean, out = self.mean[q, k], torch.zeros_like(self.log_weight)
-        p = self.pattern[:, None]
-        for position, c in enumerate(self.settled):
-            boxed, bent = self.evidence.boxed[:, c, None], self.evidence.bent[:, c, None]
-            centre, spread = mean[..., c], self.spread[p, position, k]
-            value, mass = self._in_box(c, centre, spread, torch.full_like(centre, 0.5))
-            if bool(bent.any()):
-                at, slope = self._linearise(c, self.evidence.value[:, c], self.evidence.sd[:, c])
-                noise = (self.evidence.sd[:, c, None] / slope[:, None]).square()
-                total = spread.square() + noise
-                value = torch.where(bent, centre + spread.square() / total * (at[:, None] - centre), value)
-                mass = torch.where(bent, _log_normal(at[:, None], centre, total.sqrt()), mass)
-            active = boxed | bent
-            out = out + torch.where(active, mass, 0.0)
-            mean = torch.addcmul(mean, self.gain[p, position, k], torch.where(active, value - centre, 0.0)[..., None])
-        return out
+        k = torch.arange(components, device=self.mean.device).repeat(queries, paths)
+        _, log_weight = self.settle(k)
+        return torch.logsumexp(log_weight.reshape(queries, paths, components), 1) - math.log(paths)
 
     def roots(self, k: Tensor) -> tuple[Tensor, Tensor]:
         """Matrix square roots `[pairs, d, d]` of the residual covariances, and the pair of each `k [Q, S]`."""
@@ -233,18 +229,10 @@ def condition(mixture: Mixture, queries: QueryBatch) -> Conditional:
     mean, covariance = mixture.mean.detach(), mixture.covariance().detach()
     queries_n, d = evidence.y.shape
     components = len(mean)
-    if bool(evidence.noisy.any()):
-        each = torch.arange(queries_n, device=mean.device)
-        patterns = Patterns(evidence.known, each, list(range(queries_n + 1)), each)
-        settled_mask = evidence.boxed | evidence.bent
-    else:
-        patterns = group(torch.cat([evidence.known, evidence.boxed | evidence.bent], 1))
-        settled_mask = patterns.masks[:, d:]
-        patterns = Patterns(patterns.masks[:, :d], patterns.order, patterns.starts, patterns.of_row)
-        if len(settled_mask) == 1:  # `group` calls a single pattern all known
-            first = slice(0, 1)
-            patterns = Patterns(evidence.known[first], patterns.order, patterns.starts, patterns.of_row)
-            settled_mask = (evidence.boxed | evidence.bent)[first]
+    narrow, wide = _turns(mixture, evidence)
+    patterns = group(torch.cat([evidence.known, narrow, wide], 1), separate=bool(evidence.noisy.any()))
+    turns = patterns.masks[:, d : 2 * d], patterns.masks[:, 2 * d :]
+    patterns = replace(patterns, masks=patterns.masks[:, :d])
     conditional_mean = mean.new_empty(queries_n, components, d)
     log_density = mean.new_zeros(queries_n, components)
     residual = mean.new_empty(len(patterns), components, d, d)
@@ -258,11 +246,12 @@ def condition(mixture: Mixture, queries: QueryBatch) -> Conditional:
     log_weight = mixture.weights().detach() + log_density + evidence.table + evidence.log_scale[:, None]
     if bool(evidence.noisy.any()):
         _read(evidence, conditional_mean, log_weight, residual)
-    settled = torch.nonzero(settled_mask.any(0))[:, 0].tolist()
-    gain = mean.new_zeros(len(patterns), len(settled), components, d)
-    spread = mean.new_ones(len(patterns), len(settled), components)
-    for position, c in enumerate(settled):
-        on = settled_mask[:, c, None]
+    order = [(c, mask, at[:, c]) for mask, at in zip(turns, (narrow, wide), strict=True)
+             for c in torch.nonzero(mask.any(0))[:, 0].tolist()]  # fmt: skip
+    gain = mean.new_zeros(len(patterns), len(order), components, d)
+    spread = mean.new_ones(len(patterns), len(order), components)
+    for position, (c, mask, _) in enumerate(order):
+        on = mask[:, c, None]
         variance = residual[:, :, c, c].clamp(min=_TINY)
         column = residual[..., c].clone()
         gain[:, position] = torch.where(on[..., None], column / variance[..., None], 0.0)
@@ -270,10 +259,31 @@ def condition(mixture: Mixture, queries: QueryBatch) -> Conditional:
         residual -= gain[:, position, :, :, None] * column[:, :, None, :]
         residual[:, :, c] = torch.where(on[..., None], 0.0, residual[:, :, c])
         residual[:, :, :, c] = torch.where(on[..., None], 0.0, residual[:, :, :, c])
+    settled = [c for c, _, _ in order]
+    active = torch.stack([at for _, _, at in order]) if order else narrow.new_zeros(0, queries_n)
     unknown = torch.as_tensor(queries.kind != POINT, device=mean.device)
     return Conditional(
-        mixture, evidence, conditional_mean, log_weight, patterns.of_row, settled, gain, spread, residual, unknown
+        mixture,
+        evidence,
+        conditional_mean,
+        log_weight,
+        patterns.of_row,
+        settled,
+        active,
+        gain,
+        spread,
+        residual,
+        unknown,
     )
+
+
+def _turns(mixture: Mixture, evidence: Evidence) -> tuple[Tensor, Tensor]:
+    """Which boxed and bent cells `[Q, d]` are narrow, in standard deviations of the data, and which are wide."""
+    box = torch.where(evidence.lower < evidence.upper, evidence.upper - evidence.lower, 0.0).sum(-1)
+    reading = evidence.sd / (mixture.encoder.scale * mixture.encoder.stretch)
+    width = torch.where(evidence.boxed, box, reading)
+    unsettled = evidence.boxed | evidence.bent
+    return unsettled & (width < _NARROW), unsettled & ~(width < _NARROW)
 
 
 def _condition_rows(

@@ -15,7 +15,7 @@ from genprob_mixture.conditional import Conditional
 from genprob_mixture.tables import negative_binomial
 
 _MOST = 4_000_000
-"""Component evaluations afforded to a marginal of one column; beyond it the cloud is thinned without bias."""
+"""Component evaluations afforded to the quantiles of one column; beyond it particles are thinned without bias."""
 _COUNTS = 20_000
 """Counts up to here are listed one by one."""
 _HERMITE = 24
@@ -83,23 +83,27 @@ def _where_unknown(entries: Entries, j: int, law: Callable[[Entries, int], dict[
     return out
 
 
-def thin(k: Tensor, mean: Tensor, log_weight: Tensor, exact: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Drops entries of no weight; a large cloud of particles is resampled systematically to what can be afforded."""
+def weighty(k: Tensor, mean: Tensor, log_weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The entries without those of no weight, heaviest first, with weights that sum to 1."""
     weight = torch.softmax(log_weight, 1)
-    queries, entries = k.shape
-    most = max(32, _MOST // (queries * len(QUANTILES) * 16))
     order = weight.argsort(1, descending=True)
     ordered = weight.gather(1, order)
-    dropped = 1e-8 if queries <= _FEW else 1e-5
+    dropped = 1e-8 if len(k) <= _FEW else 1e-5
     needed = int((ordered.cumsum(1) < 1 - dropped).sum(1).max()) + 1
-    if not exact and needed > most:
-        points = (torch.arange(most, device=k.device) + torch.rand(queries, 1, device=k.device)) / most
-        order = torch.searchsorted(weight.cumsum(1), points.to(weight.dtype)).clamp(max=entries - 1)
-        ordered = torch.full((queries, most), 1.0 / most, dtype=weight.dtype, device=k.device)
-    else:
-        order, ordered = order[:, :needed], ordered[:, :needed]
-        ordered = ordered / ordered.sum(1, keepdim=True)
-    return k.gather(1, order), mean.gather(1, order[..., None].expand(-1, -1, mean.shape[-1])), ordered
+    order, ordered = order[:, :needed], ordered[:, :needed]
+    index = order[..., None].expand(-1, -1, mean.shape[-1])
+    return k.gather(1, order), mean.gather(1, index), ordered / ordered.sum(1, keepdim=True)
+
+
+def _some(loc: Tensor, sd: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Particles resampled systematically to as many as quantiles can be found of."""
+    queries, entries = loc.shape
+    most = max(32, _MOST // (queries * len(QUANTILES) * 16))
+    if entries <= most:
+        return loc, sd, weight
+    points = (torch.arange(most, device=loc.device) + torch.rand(queries, 1, device=loc.device)) / most
+    at = torch.searchsorted(weight.cumsum(1), points.to(weight.dtype)).clamp(max=entries - 1)
+    return loc.gather(1, at), sd.gather(1, at), torch.full_like(at, 1 / most, dtype=weight.dtype)
 
 
 def _error(values: Tensor, weight: Tensor, mean: Tensor, exact: bool) -> Tensor:
@@ -185,7 +189,8 @@ def _real(entries: Entries, j: int) -> dict[str, Tensor]:
     first, second = _moments(encoder, c, loc, sd)
     centre = (weight * first).sum(1)
     variance = (weight * (second + (first - centre[:, None]).square())).sum(1)
-    quantiles = encoder.snap_column(c, encoder.decode_column(c, _quantiles(loc, sd, weight)))
+    law = (loc, sd, weight) if entries.exact else _some(loc, sd, weight)
+    quantiles = encoder.snap_column(c, encoder.decode_column(c, _quantiles(*law)))
     return {
         "mean": centre,
         "sd": variance.clamp(min=0).sqrt(),
@@ -209,13 +214,14 @@ def _moments(encoder: Encoder, c: int, loc: Tensor, sd: Tensor) -> tuple[Tensor,
         mean, variance = encoder.decode_column(c, loc), (slope * sd).square()
     if cell is None:
         return mean, variance
-    narrow = variance.sqrt() < cell.delta / 2
+    narrow = variance.sqrt() < 0.75 * cell.delta
     variance = variance + cell.delta**2 / 12
     if not bool(narrow.any()):
         return mean, variance
-    # A law narrower than half a cell sits on a few grid values: sum over the seven nearest.
+    # A wide law rounds to its own mean, and a variance greater by Sheppard's correction, with an error of
+    # exp(-2 (pi sd / delta)^2); a narrow one sits on a few grid values: sum over the eleven nearest.
     middle = encoder.snap_column(c, mean[narrow])
-    offsets = torch.arange(-3, 4, dtype=torch.float64, device=loc.device) * cell.delta
+    offsets = torch.arange(-5, 6, dtype=torch.float64, device=loc.device) * cell.delta
     values = encoder.snap_column(c, middle[:, None] + offsets)
     spread = sd[narrow][:, None].clamp(min=1e-12)
     edges = [encoder.encode_column(c, encoder.nearest_inside(c, values + s * cell.delta / 2)) for s in (-1, 1)]

@@ -28,17 +28,20 @@ class Patterns:
         return len(self.masks)
 
 
-def group(known: Tensor) -> Patterns:
-    """Groups `[rows, columns]` bool masks."""
+def group(known: Tensor, *, separate: bool = False) -> Patterns:
+    """Groups `[rows, columns]` bool masks; `separate` makes every row a pattern of its own."""
     rows, columns = known.shape
-    if columns == 0 or bool(known.all()):
-        zero = torch.zeros(rows, dtype=torch.long, device=known.device)
-        masks = torch.ones(1, columns, dtype=torch.bool, device=known.device)
-        return Patterns(masks, torch.arange(rows, device=known.device), [0, rows], zero)
+    device = known.device
+    if separate:
+        each = torch.arange(rows, device=device)
+        return Patterns(known, each, list(range(rows + 1)), each)
+    if rows and bool((known == known[:1]).all()):
+        zero = torch.zeros(rows, dtype=torch.long, device=device)
+        return Patterns(known[:1], torch.arange(rows, device=device), [0, rows], zero)
     if columns <= 62:
-        keys = known.long() @ (2 ** torch.arange(columns, device=known.device))
-        values, of_row = torch.unique(keys, return_inverse=True)
-        masks = ((values[:, None] >> torch.arange(columns, device=known.device)) & 1).bool()
+        power = 2 ** torch.arange(columns, device=device)
+        values, of_row = torch.unique(known.long() @ power, return_inverse=True)
+        masks = ((values[:, None] >> torch.arange(columns, device=device)) & 1).bool()
     else:
         masks, of_row = torch.unique(known, dim=0, return_inverse=True)
     order = torch.argsort(of_row, stable=True)

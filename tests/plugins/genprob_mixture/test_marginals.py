@@ -13,12 +13,14 @@ from genprob.data.schema import Schema, Variable
 from genprob.data.support import Count, Interval, Positive, Real
 from genprob.errors import UsageError
 from genprob.joint import Joint
+from genprob.query.batch import QueryBatch
 from genprob.results.record import QUANTILES
 from genprob.testing.quadrature import QuadratureMixture
 
 CELLS = Schema(
     (
         Variable("narrow", Real(), Cell(0.1)),
+        Variable("middle", Real(), Cell(0.8)),
         Variable("wide", Real(), Cell(2.5)),
         Variable("p", Positive(), Cell(0.25)),
         Variable("u", Interval(0, 1), Cell(0.1)),
@@ -29,9 +31,9 @@ CELLS = Schema(
 
 def law():
     rng = np.random.default_rng(5)
-    a = rng.normal(size=(2, 5, 5))
-    covariance = 0.15 * a @ a.transpose(0, 2, 1) + 0.1 * np.eye(5)
-    return QuadratureMixture(CELLS, np.array([0.6, 0.4]), 0.7 * rng.normal(size=(2, 5)), covariance)
+    a = rng.normal(size=(2, 6, 6))
+    covariance = 0.12 * a @ a.transpose(0, 2, 1) + 0.1 * np.eye(6)
+    return QuadratureMixture(CELLS, np.array([0.6, 0.4]), 0.7 * rng.normal(size=(2, 6)), covariance)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def cells(known):
     return reference, known(reference)
 
 
-@pytest.mark.parametrize("target", ["narrow", "wide", "p", "u"])
+@pytest.mark.parametrize("target", ["narrow", "middle", "wide", "p", "u"])
 @pytest.mark.parametrize("given", [{}, {"x": 0.4}, {"x": Within(0.0, 1.0)}], ids=str)
 def test_moments_and_quantiles_of_cells(cells, target, given):
     reference, joint = cells
@@ -49,8 +51,9 @@ def test_moments_and_quantiles_of_cells(cells, target, given):
     node, delta = answer["marginals"], CELLS[target].cell.delta
     mean, sd = float(node[f"{target}_mean"]), float(node[f"{target}_sd"])
     assert answer.attrs["guarantee"] == "exact" and float(node[f"{target}_mcse"]) == 0
-    assert abs(mean - truth.mean) < 0.01 * truth.sd
-    assert abs(sd - truth.sd) < 0.02 * truth.sd
+    near = 1e-3 if target in ("narrow", "middle", "wide") else 0.02  # a bent cell is only nearly a symmetric one
+    assert abs(mean - truth.mean) < near * truth.sd
+    assert abs(sd - truth.sd) < near * truth.sd
     q = node[f"{target}_quantile"].values
     assert np.array_equal(q, CELLS[target].cell.snap(q))
     levels = np.array(QUANTILES)
@@ -195,3 +198,18 @@ def test_arrays_of_reals_come_back_in_their_shape(known):
     assert (answer["posterior"]["v"].values[..., 0, 0] == 0.3).all()
     assert answer.attrs["log_evidence"] == pytest.approx(exact.attrs["log_evidence"], abs=1e-9)
     assert torch.isfinite(torch.as_tensor(answer["posterior"]["v"].values)).all()
+
+
+def test_errors_of_a_large_cloud_rest_on_its_effective_size(known):
+    """Many queries of many particles, few of which weigh anything: the marginals must not forget how few."""
+    schema = Schema(tuple(Variable(n, Real()) for n in "xyz"))
+    covariance = np.array([[[1.0, 0.6, 0.8], [0.6, 1.0, 0.5], [0.8, 0.5, 1.0]]])
+    reference = QuadratureMixture(schema, np.ones(1), np.zeros((1, 3)), covariance)
+    given = {"x": Within(-2.5, 2.5), "y": Within(0.0, 1.0)}
+    truth = reference.answer("z", given)
+    torch.manual_seed(0)
+    cloud = known(reference).model.propose(QueryBatch.from_evidence(schema, [given] * 80, ["z"]), 4096)
+    cloud.log_weight = cloud.log_weight + 1.8 * torch.randn_like(cloud.log_weight) - 1.8**2 / 2
+    found = cloud.marginals(("z",))["z"]
+    z = (found.mean - truth.mean) / found.mcse
+    assert np.abs(z).max() < 4.5 and 0.7 < np.sqrt((z**2).mean()) < 1.3
