@@ -16,7 +16,7 @@ from genprob.evaluation import Measured, attributes, labels, measured
 from genprob.joint import Joint
 from genprob.metrics.bootstrap import paired_bootstrap
 from genprob.metrics.figure import best, draw_comparison
-from genprob.metrics.score import Score
+from genprob.metrics.score import Score, by_row
 from genprob.request import whole
 from genprob.results.provenance import provenance
 
@@ -202,8 +202,7 @@ def _differences(score: Score, twins: list[Score], seed: int, resamples: int, le
 
 def _ordered(score: Score) -> np.ndarray:
     """`[row, cell]` with the known cells first: within a row their order is that of each joint's own schema."""
-    cells = np.asarray(score.cells, dtype=np.float64)
-    return np.sort(cells.reshape(len(cells), -1), axis=1)
+    return np.sort(by_row(np.asarray(score.cells, dtype=np.float64)), axis=1)
 
 
 def summary(tree: xr.DataTree) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ import xarray as xr
 from genprob import plugins
 from genprob.data.dims import sample_dimension
 from genprob.data.readers import read
-from genprob.errors import DataError, PluginError, UsageError
+from genprob.errors import PluginError, UsageError
 from genprob.joint import Joint
-from genprob.metrics.score import Result, Score
+from genprob.metrics.score import Result, Score, by_row
 from genprob.options import REQUIRED, Option, convert, options
 from genprob.plugins import near
 from genprob.request import whole
@@ -84,7 +84,7 @@ def measured(
 ) -> tuple[list[Measured], list[str], int]:
     """What each metric found, notes, and the number of rows."""
     chosen = _chosen(metrics, whole("seed", seed, 0), settings)
-    ds = _rows(joint, data)
+    ds = read(data, schema=joint.schema, allow_missing=True)
     found, notes = [], []
     for name, (metric, given) in chosen.items():
         started = time.monotonic()
@@ -101,16 +101,6 @@ def measured(
     if not found:
         raise UsageError("; ".join(notes))
     return found, notes, int(ds.sizes[sample_dimension(ds, joint.schema.sample_dim)])
-
-
-def _rows(joint: Joint, data: Any) -> xr.Dataset:
-    ds = read(data, schema=joint.schema, allow_missing=True)
-    if not any(name in ds for name in joint.schema.names):
-        raise DataError(
-            f"{ds.attrs.get('source', 'data')}: none of the joint's variables is there; it has "
-            f"{', '.join(joint.schema.names)}"
-        )
-    return ds
 
 
 def _run(joint: Joint) -> str:
@@ -203,8 +193,7 @@ def attributes(score: Score) -> dict[str, Any]:
 
 def per_row(score: Score) -> np.ndarray:
     """The mean of each row's cells, NaN where it has none."""
-    cells = np.asarray(score.cells, dtype=np.float64)
-    cells = cells.reshape(len(cells), -1)
+    cells = by_row(np.asarray(score.cells, dtype=np.float64))
     known = ~np.isnan(cells)
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(known.any(1), np.nansum(cells, 1) / known.sum(1), np.nan)

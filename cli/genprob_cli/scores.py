@@ -97,11 +97,12 @@ def _remarks(tree: xr.DataTree, rows: list[dict[str, Any]]) -> list[str]:
     """What log-probabilities are relative to, what was asked in vain, notes."""
     out = [f"{score}: relative to {measure}" for score, measure in _measures(rows).items()]
     for name, node in tree.children.items():
+        ds = node.to_dataset()
         for key, what in (("failed", "were answered with failed diagnostics"), ("unanswered", "had no answer")):
-            count = [node.attrs[key]] if key in node.attrs else node[key].values.tolist() if key in node else []
+            count = [ds.attrs[key]] if key in ds.attrs else ds[key].values.tolist() if key in ds else []
             if any(count):
-                each = f" ({', '.join(map(str, node['joint'].values))})" if len(count) > 1 else ""
-                out.append(f"{name}: {', '.join(map(str, count))} of {node.attrs['rows']} queries {what}{each}")
+                each = f" ({', '.join(map(str, ds['joint'].values))})" if len(count) > 1 else ""
+                out.append(f"{name}: {', '.join(map(str, count))} of {ds.attrs['rows']} queries {what}{each}")
     out += [tree.attrs["notes"]] if tree.attrs.get("notes") else []
     return ["", *out] if out else []
 

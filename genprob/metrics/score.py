@@ -78,7 +78,7 @@ def clustered_mean(cells: np.ndarray) -> tuple[float, float, int]:
     >>> clustered_mean(np.array([[1.0, np.nan], [3.0, 3.0], [2.0, 2.0]]))
     (2.2, 0.4995998398718718, 5)
     """
-    cells = cells.reshape(len(cells), -1)
+    cells = by_row(cells)
     number = (~np.isnan(cells)).sum(1)
     total = np.nansum(cells, 1)
     n, rows = int(number.sum()), int((number > 0).sum())
@@ -89,6 +89,11 @@ def clustered_mean(cells: np.ndarray) -> tuple[float, float, int]:
         return mean, float("nan"), n
     residual = total - mean * number
     return mean, float(np.sqrt((residual**2).sum() * rows / (rows - 1)) / n), n
+
+
+def by_row(cells: np.ndarray) -> np.ndarray:
+    """Numbers of rows as `[row, cell]`, also where there is no row."""
+    return cells.reshape(len(cells), int(np.prod(cells.shape[1:])))
 
 
 def averaged(name: str, cells: np.ndarray, **about: Any) -> Score:

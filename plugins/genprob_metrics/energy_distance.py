@@ -31,6 +31,7 @@ class EnergyDistance:
         _, real, fake = alike(joint, data, self.rows, self.seed)
         sd = deviations(real)
         both = np.concatenate([points(joint.schema, sample, sd) for sample in (real, fake)])
+        # Rows without a known cell in common are at no distance: holes are the same on both sides.
         between = np.nan_to_num(distances(both, both))
         rng = np.random.default_rng([self.seed, 2])
         first = np.arange(len(both)) < len(real)

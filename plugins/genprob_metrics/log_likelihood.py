@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from genprob.joint import Joint
+from genprob.metrics.asking import table
 from genprob.metrics.score import Result, averaged
 from genprob.request import whole
 
@@ -23,7 +24,8 @@ class LogLikelihood:
 
     def __call__(self, joint: Joint, data: Any) -> Result:
         scored = joint.log_prob(data, seed=self.seed)
-        value, error = scored["log_prob"].values, scored["standard_error"].values
+        known = table(joint, data).observed.any(1)  # of other rows log p is 0, which says nothing
+        value, error = np.where(known, scored["log_prob"].values, np.nan), scored["standard_error"].values
         score = averaged(
             "log_likelihood",
             value,

@@ -96,7 +96,7 @@ def test_what_cannot_be_meant(joint, data, metrics, settings, message):
 
 
 def test_data_without_the_joints_variables(joint):
-    with pytest.raises(DataError):
+    with pytest.raises(DataError, match="'q'"):
         evaluate(joint, {"q": [1.0, 2.0]})
     with pytest.raises(UsageError, match="seed"):
         evaluate(joint, {"x": [1.0, 2.0]}, seed=-1)
@@ -153,6 +153,22 @@ def test_the_summary_has_one_row_per_number(joint, data):
     shares = [row["where"]["share"] for row in rows if row["score"] == "crps_by_share"]
     assert shares == [0.25, 0.5, 0.75, 1.0]
     assert all({"metric", "value", "se", "n", "units", "better", "kind", "measure"} <= set(row) for row in rows)
+
+
+def test_labels_alone_arrays_one_column_and_one_row():
+    rng = np.random.default_rng(0)
+    tables = (
+        {"a": rng.choice(["u", "v"], 60).astype(object), "b": rng.choice(["p", "q"], 60).astype(object)},
+        {"image": rng.integers(0, 2, (60, 3, 3)), "g": rng.choice(["p", "q"], 60).astype(object)},
+        {"x": rng.standard_normal(60)},
+    )
+    for data in tables:
+        joint = genprob.fit(data, components=1, steps=3)
+        rows = summary(evaluate(joint, data, draws=10))
+        assert all(np.isfinite(row["value"]) for row in rows if not row["where"])
+        one = {name: values[:1] for name, values in data.items()}
+        rows = summary(evaluate(joint, one, draws=10))
+        assert all(np.isnan(row["se"]) for row in rows if not row["where"])
 
 
 @pytest.mark.slow

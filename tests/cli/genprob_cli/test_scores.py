@@ -1,7 +1,11 @@
+import io
+
 import pytest
+import xarray as xr
 
 from genprob.errors import UsageError
-from genprob_cli.scores import settings
+from genprob_cli.render import show
+from genprob_cli.scores import comparison_view, evaluation_view, settings
 
 
 def test_settings_stay_texts_and_a_later_train_wins():
@@ -14,3 +18,20 @@ def test_settings_stay_texts_and_a_later_train_wins():
 def test_what_is_no_setting(word):
     with pytest.raises(UsageError, match=r"masked\.draws=200"):
         settings([word], None)
+
+
+def page(view):
+    file = io.StringIO()
+    show(view, file)
+    return file.getvalue()
+
+
+def test_queries_that_failed_are_told():
+    one = xr.Dataset(attrs={"rows": 40, "failed": 3, "unanswered": 0})
+    said = page(evaluation_view(xr.DataTree.from_dict({"/masked": one}), []))
+    assert "masked: 3 of 40 queries were answered with failed diagnostics" in said and "no answer" not in said
+    two = xr.Dataset({"unanswered": ("joint", [0, 2])}, {"joint": ["a", "b"]}, {"rows": 40, "failed": 0})
+    tree = xr.DataTree.from_dict({"/masked": two})
+    tree.attrs = {"level": 0.95, "notes": "b: log_likelihood is left out"}
+    said = page(comparison_view(tree, []))
+    assert "masked: 0, 2 of 40 queries had no answer (a, b)" in said and "left out" in said

@@ -28,7 +28,7 @@ def test_one_cell_a_row_gives_the_usual_standard_error():
 
 def test_nothing_known_and_one_row_have_no_error():
     assert np.isnan(clustered_mean(np.full((3, 2), np.nan))[:2]).all()
-    assert clustered_mean(np.full((3, 2), np.nan))[2] == 0
+    assert clustered_mean(np.full((3, 2), np.nan))[2] == clustered_mean(np.zeros((0, 2)))[2] == 0
     mean, error, n = clustered_mean(np.array([4.0]))
     assert mean == 4 and np.isnan(error) and n == 1
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from genprob.errors import UsageError
-from genprob.metrics.ranks import kolmogorov
 from genprob_metrics.calibration import Calibration
 
 
@@ -16,18 +15,18 @@ def test_a_right_joint_covers_what_it_says(known, scores):
         assert score.ideal == level / 100 and score.better == "nearer"
         assert found[f"cover_{level}_by_share"].value.shape == (4,)
     assert float(found["p_value"].value) > 1e-3
+    assert float(found["p_value"].value) == pytest.approx(min(1, 3 * found["pit_p_value"].value.min()))
     assert result.details["pit"][1].shape == (1000, 3)
 
 
 def test_p_values_of_a_right_joint_are_not_too_small(known, scores):
-    joint = known.gaussian(names=("x", "y"))
+    joint = known.gaussian(names=tuple("abcdef"))
     p = [
         float(scores(Calibration(draws=9, rows=40, seed=seed)(joint, known.rows(joint, 40, seed)))["p_value"].value)
         for seed in range(100)
     ]
-    # The smallest of two p-values times two: stochastically larger than uniform.
+    # The smallest of six p-values times six: about uniform below one half. The smallest itself were below 0.1 in 47 %.
     assert np.mean(np.array(p) < 0.1) < 0.22
-    assert kolmogorov(np.array(p))[0] < 0.35
 
 
 @pytest.mark.parametrize("spread", [0.5, 2.0])

@@ -22,3 +22,11 @@ def test_a_wrong_joint_scores_lower(known, scores):
     data = known.rows(right, 400)
     values = [float(scores(LogLikelihood(seed=1)(joint, data))["log_likelihood"].value) for joint in (right, wrong)]
     assert values[0] > values[1] + 0.1
+
+
+def test_rows_without_a_known_cell_do_not_count(known, scores):
+    joint = known.gaussian()
+    values = joint.law(np.random.default_rng(0), 50)
+    blank = np.concatenate([values, np.full((50, 3), np.nan)])
+    one, two = (scores(LogLikelihood()(joint, joint.dataset(v)))["log_likelihood"] for v in (values, blank))
+    assert float(one.value) == pytest.approx(float(two.value)) and int(two.n) == 50
