@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from genprob.testing.contract import Report as Report
     from genprob.testing.contract import check as check
-    from genprob.testing.joint import ReferenceJoint as ReferenceJoint
+    from genprob.testing.reference import ReferenceJoint as ReferenceJoint
     from genprob.testing.registry import references as references
 
 __all__ = ["ReferenceJoint", "Report", "check", "references"]
@@ -16,7 +16,7 @@ __all__ = ["ReferenceJoint", "Report", "check", "references"]
 def __getattr__(name: str) -> Any:
     """The public names, imported on first use."""
     if name == "ReferenceJoint":
-        from genprob.testing.joint import ReferenceJoint
+        from genprob.testing.reference import ReferenceJoint
 
         return ReferenceJoint
     if name == "references":

@@ -16,8 +16,8 @@ from genprob.query.batch import NOTHING, QueryBatch
 from genprob.query.empirical import marginals
 from genprob.results.join import join_marginals
 from genprob.results.record import Marginal
-from genprob.testing.joint import ReferenceJoint, alike
 from genprob.testing.likelihood import log_likelihood
+from genprob.testing.reference import ReferenceJoint, alike
 
 
 class ReferenceModel(Model):

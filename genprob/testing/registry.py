@@ -8,7 +8,6 @@ from functools import cache
 import numpy as np
 from scipy import stats
 
-from genprob.testing.joint import ReferenceJoint
 from genprob.testing.joints import (
     circuit,
     copula,
@@ -21,6 +20,7 @@ from genprob.testing.joints import (
     student,
     tree,
 )
+from genprob.testing.reference import ReferenceJoint
 
 
 def correlated(width: int, seed: int) -> np.ndarray:

@@ -15,8 +15,8 @@ from genprob.errors import UsageError
 from genprob.query.batch import QueryBatch
 from genprob.query.evidence import Equals, OneOf, Soft, Within
 from genprob.testing.choice import logsumexp, pick
-from genprob.testing.joint import ReferenceJoint
 from genprob.testing.joints.leaves import Counts, Law, Levels, LogNormal, Normal
+from genprob.testing.reference import ReferenceJoint
 
 
 @dataclass(frozen=True, eq=False)

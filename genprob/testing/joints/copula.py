@@ -14,9 +14,8 @@ from genprob.data.support import Interval, Positive, Real, Support
 from genprob.query.batch import NOISY, POINT, RANGE, QueryBatch
 from genprob.query.evidence import Equals, Soft, Within
 from genprob.testing import normal
-from genprob.testing.joint import Conditional, ReferenceJoint
 from genprob.testing.joints.gaussian import Gaussian
-
+from genprob.testing.reference import Conditional, ReferenceJoint
 
 _FAR = 1e4
 """Standard deviations beyond which a point has no density in any case."""

@@ -13,8 +13,8 @@ from genprob.query.batch import QueryBatch
 from genprob.query.evidence import Equals, OneOf, Soft
 from genprob.results.record import QUANTILES, Marginal
 from genprob.testing.choice import choose, logsumexp
-from genprob.testing.joint import ReferenceJoint
 from genprob.testing.likelihood import log_likelihood
+from genprob.testing.reference import ReferenceJoint
 
 
 class Enumerated(ReferenceJoint):

@@ -15,8 +15,8 @@ from genprob.query.evidence import Equals, Soft, Within
 from genprob.results.record import QUANTILES, Marginal
 from genprob.testing import normal
 from genprob.testing.choice import choose, logsumexp
-from genprob.testing.joint import ReferenceJoint
 from genprob.testing.joints.regression import Regression, root
+from genprob.testing.reference import ReferenceJoint
 
 
 def reals(width: int, names: Sequence[str] | None = None) -> Schema:

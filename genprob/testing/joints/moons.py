@@ -12,8 +12,8 @@ from genprob.query.batch import NOTHING, QueryBatch
 from genprob.query.evidence import Equals
 from genprob.testing import normal
 from genprob.testing.choice import along, logsumexp
-from genprob.testing.joint import ReferenceJoint
 from genprob.testing.joints.gaussian_mixture import reals
+from genprob.testing.reference import ReferenceJoint
 
 RADIUS, WIDTH, SHIFT = 0.1, 0.01, 0.25
 _ROOT2 = float(np.sqrt(2.0))

@@ -10,9 +10,9 @@ from scipy import special
 
 from genprob.query.batch import POINT, RANGE, QueryBatch
 from genprob.query.evidence import Equals, Within
-from genprob.testing.joint import ReferenceJoint
 from genprob.testing.joints.gaussian_mixture import reals
 from genprob.testing.joints.regression import Regression, root
+from genprob.testing.reference import ReferenceJoint
 
 
 class StudentT(ReferenceJoint):

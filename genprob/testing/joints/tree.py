@@ -12,9 +12,9 @@ from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, QueryBatch
 from genprob.query.evidence import Equals, Soft, Within
 from genprob.testing import normal
 from genprob.testing.choice import along, logsumexp
-from genprob.testing.joint import ReferenceJoint
 from genprob.testing.joints.gaussian_mixture import reals
 from genprob.testing.joints.leaves import drawn
+from genprob.testing.reference import ReferenceJoint
 
 _LOBATTO = np.array([-1.0, -np.sqrt(3 / 7), 0.0, np.sqrt(3 / 7), 1.0]), np.array([9, 49, 64, 49, 9]) / 90
 """Nodes and weights of the five-point rule, which has a node at either end: panels share them."""
