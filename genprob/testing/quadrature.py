@@ -105,7 +105,9 @@ class QuadratureMixture:
             elif name in self.counts:
                 log_weight = log_weight + self._count_evidence(name, value)
         real = [v for v in self.reals if v.name in evidence or v.name == target]
-        rules = [self._rule(v, evidence.get(v.name)) for v in real]
+        position = [self._position(v.name) for v in real]
+        detail = self._detail(position)
+        rules = [self._rule(v, evidence.get(v.name), d) for v, d in zip(real, detail, strict=True)]
         mass = self._masses(real, rules, log_weight)  # [K, *nodes]
         total = mass.sum()
         share = mass.reshape(len(self.weight), -1).sum(1) / total
@@ -132,6 +134,15 @@ class QuadratureMixture:
 
     def _position(self, name: str) -> int:
         return [v.name for v in self.reals].index(name)
+
+    def _detail(self, position: list[int]) -> np.ndarray:
+        """Over how much of each of these reals the joint density changes: its spread, or twice that given the rest."""
+        covariance = self.covariance[:, position][:, :, position]
+        if not position:
+            return np.zeros(0)
+        alone = np.diagonal(covariance, axis1=1, axis2=2)
+        given = 1 / np.diagonal(np.linalg.inv(covariance), axis1=1, axis2=2)
+        return np.sqrt(np.minimum(alone, 4 * given).min(0))
 
     def _level_likelihood(self, variable: Variable, evidence: Any) -> np.ndarray:
         out = np.zeros(variable.cardinality or 0)
@@ -162,7 +173,8 @@ class QuadratureMixture:
                 raise TypeError(evidence)
         return np.log(law @ likelihood)
 
-    def _rule(self, variable: Variable, evidence: Any) -> _Rule:
+    def _rule(self, variable: Variable, evidence: Any, detail: float) -> _Rule:
+        """Nodes close enough for a density that varies over `detail`."""
         position = self._position(variable.name)
         spread = np.sqrt(self.covariance[:, position, position])
         ends = [
@@ -186,7 +198,7 @@ class QuadratureMixture:
                     values = values[(values >= low - cell.delta) & (values <= high + cell.delta)]
             below, above = (line(variable, values + s * cell.delta / 2) for s in (-1, 1))
             below, above = np.maximum(below, ends[0] - 1.0), np.minimum(above, ends[1] + 1.0)
-            pieces = np.ceil((above - below).clip(min=1e-12) / (0.8 * spread.min())).astype(int)
+            pieces = np.ceil((above - below).clip(min=1e-12) / (0.8 * detail)).astype(int)
             cuts = [np.linspace(a, b, n + 1) for a, b, n in zip(below, above, pieces, strict=True)]
             rule = _panels(np.concatenate([np.stack([c[:-1], c[1:]], 1) for c in cuts]), _NODES)
             x = np.repeat(values, pieces * _NODES)
@@ -204,9 +216,9 @@ class QuadratureMixture:
             case Soft():
                 around = line(variable, np.array(_reach(evidence)))
                 ends = [max(ends[0], float(around[0])), min(ends[1], float(around[1]))]
-                spread = np.minimum(spread, (ends[1] - ends[0]) / 6)
-        fineness = 0.15 if evidence is None else 0.8
-        panels = int(np.clip(np.ceil((ends[1] - ends[0]) / (fineness * spread.min())), 4, 400))
+                detail = min(detail, (ends[1] - ends[0]) / 6)
+        fineness = min(0.15 * spread.min(), 0.8 * detail) if evidence is None else 0.8 * detail
+        panels = int(np.clip(np.ceil((ends[1] - ends[0]) / fineness), 4, 600))
         edges = np.linspace(ends[0], ends[1], panels + 1)
         rule = _panels(np.stack([edges[:-1], edges[1:]], 1), _NODES)
         x = unline(variable, rule.z)

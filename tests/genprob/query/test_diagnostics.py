@@ -28,6 +28,11 @@ def test_k_hat_agrees_with_scipys_fit_of_the_same_tail(spread):
     np.testing.assert_allclose(found, peers, atol=0.06)
 
 
+def test_few_weights_are_drawn_towards_one_half():
+    weight = stats.expon.rvs(size=(400, 100), random_state=np.random.default_rng(5))  # a tail of 20, of shape 0
+    assert 0.1 < pareto_k(np.log(weight)).mean() < 0.25
+
+
 def test_k_hat_of_weights_without_a_tail():
     assert pareto_k(np.zeros((1, 1000))).tolist() == [-np.inf]
     assert np.isnan(pareto_k(np.full((1, 1000), -np.inf))).all()
