@@ -59,6 +59,7 @@ def test_rows_draws_and_seed(known, scores):
     again, other = Masked(rows=20, draws=10)(joint, data), Masked(rows=20, draws=10, seed=1)(joint, data)
     assert float(scores(few)["crps"].value) == float(scores(again)["crps"].value)
     assert float(scores(few)["crps"].value) != float(scores(other)["crps"].value)
+    assert (few.rows == again.rows).all() and (few.rows != other.rows).any()
 
 
 @pytest.mark.parametrize("options", [{"draws": 1}, {"rows": 0}, {"shares": (2.0,)}, {"seed": -1}])
