@@ -372,7 +372,7 @@ def evidence_of_every_kind(case: Case) -> str:
 
 def batch_equals_single(case: Case) -> str:
     """A query in a batch has the answer that it has alone, but for Monte-Carlo error."""
-    joint, (target, given) = case.joint, case.question
+    target, given = case.question
     some = dict(list(given.items())[:1])
     batch = case.ask([target], rows=[given, some], draws=400, seed=5)
     worst = 0.0
