@@ -26,12 +26,12 @@ FILE = "audit.nc"
 
 
 def read(run: Run) -> Audit | None:
-    """The audit that a run keeps, None if it was never audited."""
+    """The audit that a run keeps of its present answer, None if that was never audited."""
     if FILE not in run.files():
         return None
     found = open_result(run.path / FILE)
     assert isinstance(found, xr.Dataset)
-    return Audit.from_dataset(found)
+    return Audit.from_dataset(found) if found.attrs.get("checkpoint") == run.step else None
 
 
 def audit(
@@ -40,7 +40,14 @@ def audit(
 ) -> xr.Dataset:  # fmt: skip
     """See `Joint.audit`."""
     queries, say = whole("queries", queries, LEAST), progress or (lambda event: None)
-    about = {"audited_queries": queries, "seed": seed, "strategy_asked": strategy or "", "budget": budget or 0}
+    checkpoint = joint.run.step if joint.run is not None and joint.run.step is not None else -1
+    about = {
+        "audited_queries": queries,
+        "seed": seed,
+        "strategy_asked": strategy or "",
+        "budget": budget or 0,
+        "checkpoint": checkpoint,
+    }
     kept = joint.calibration.cells if resume and joint.calibration is not None and _same(joint, about) else ()
     cells = list(kept)
     sources = ["planted"] + (["held_out"] if data is not None else [])

@@ -156,6 +156,8 @@ class Run:
         self._lock = handle
         for left in self.path.glob(".*.tmp"):  # by a writer that was killed
             atomic.remove(left)
+        if self.exists(self.path):
+            self._read_manifest()  # somebody may have written since this handle was opened
         return self
 
     def release(self) -> None:

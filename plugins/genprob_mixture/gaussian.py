@@ -86,7 +86,7 @@ def chunks(patterns: int, components: int, d: int) -> Iterator[slice]:
 def features(values: Tensor) -> Tensor:
     """`[rows, d]` -> `[rows, d(d+1)/2 + d + 1]`: all products of two columns (upper triangle), the columns, 1."""
     rows, d = values.shape
-    i, j = torch.triu_indices(d, d)
+    i, j = torch.triu_indices(d, d, device=values.device)
     out = values.new_empty(rows, len(i) + d + 1)
     torch.mul(values[:, i], values[:, j], out=out[:, : len(i)])
     out[:, len(i) : -1] = values
@@ -99,7 +99,7 @@ def weights(mean: Tensor, swept: Swept) -> Tensor:
     d = mean.shape[-1]
     patterns, components = swept.logdet.shape
     known = swept.masks.to(mean.dtype).T[..., None]
-    i, j = torch.triu_indices(d, d)
+    i, j = torch.triu_indices(d, d, device=mean.device)
     out = mean.new_zeros(len(i) + d + 1, patterns, components)
     linear, constant = out[len(i) : -1], out[-1]
     centre = mean.T[:, None] * known
@@ -194,7 +194,7 @@ class Moments:
             for p, (a, b) in enumerate(pairwise(bounds)):
                 torch.mm(responsibility[a:b].T, phi[a:b], out=totals[p])
             flat = totals.permute(2, 0, 1).contiguous()
-            i, j = torch.triu_indices(d, d)
+            i, j = torch.triu_indices(d, d, device=mean.device)
             second[i, j] = second[j, i] = flat[: len(i)]
             first, count = flat[len(i) : -1], flat[-1]
         else:

@@ -117,7 +117,6 @@ def test_the_rules_are_those_of_cuda():
             assert mode.mixed
 
 
-@pytest.mark.xfail(reason="genprob_mixture.gaussian.weights makes its indices on the host", strict=False)
 @pytest.mark.parametrize(
     "inference, options",
     [

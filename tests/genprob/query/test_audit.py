@@ -181,7 +181,9 @@ def test_false_alarms_come_at_their_nominal_rate():
 def test_an_audit_is_kept_resumed_and_looked_up_after_loading(joint, tmp_path):
     run = tmp_path / "run"
     rng = np.random.default_rng(1)
-    kept = genprob.fit({"x": rng.normal(size=80), "y": rng.normal(size=80)}, components=1, out=run)
+    data = {"x": rng.normal(size=80), "y": rng.normal(size=80)}
+    method = {"name": "em", "tolerance": 0.0}
+    kept = genprob.fit(data, components=1, out=run, inference=method, steps=3)
     assert kept.query(targets=["y"], given={"x": 0.3}, draws=20).attrs["calibration"] == "unknown"
     events = []
     first = kept.audit(queries=60, kinds=("points",), shares=(0.5,), progress=events.append)
@@ -192,6 +194,8 @@ def test_an_audit_is_kept_resumed_and_looked_up_after_loading(joint, tmp_path):
     assert second.sizes["cell"] == first.sizes["cell"] + 1
     assert float(second["p"][0]) == float(first["p"][0])
     assert isinstance(genprob.load(run).calibration, Audit)
+    further = genprob.fit(data, components=1, out=run, resume=True, steps=6, inference=method)
+    assert further.calibration is None  # another answer, which nobody has audited
 
 
 def test_held_out_rows_show_the_model_error_apart_from_the_computation(joint):
