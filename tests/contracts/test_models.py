@@ -1,0 +1,14 @@
+"""Every registered model keeps the contract."""
+
+import pytest
+
+from genprob import plugins
+from genprob.testing import check
+
+FAST = {"mixture": {"components": 2}}
+
+
+@pytest.mark.parametrize("name", [spec.name for spec, owner in plugins.specs("model") if owner == "genprob"])
+def test_every_registered_model_keeps_the_contract(name):
+    report = check(name, steps=10, **FAST.get(name, {}))
+    assert report.ok, report
