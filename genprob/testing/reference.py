@@ -181,6 +181,9 @@ def alike(queries: QueryBatch) -> Iterator[np.ndarray]:
     """Positions of queries that know the same kinds of evidence of the same columns, group by group."""
     if not len(queries):
         return
+    if (queries.kind == queries.kind[0]).all():
+        yield np.arange(len(queries))
+        return
     _, which = np.unique(queries.kind, axis=0, return_inverse=True)
     which = which.reshape(-1)
     for group in range(int(which.max()) + 1):

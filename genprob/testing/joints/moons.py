@@ -21,8 +21,8 @@ _FAR = RADIUS + 10 * WIDTH
 """Beyond this distance from its centre a crescent has no density worth counting."""
 _LAST = 0.7
 """End of the table of a crescent's marginals, whose logs are below -1500 there."""
-_PANELS, _ORDER = 120, 6
-_LINE = 1500
+_PANELS, _ORDER = 24, 6
+_LINE = 400
 """Nodes of each piece of a line between which draws take the density as linear."""
 _ACROSS = 160
 _EXCESS = 1.05
@@ -111,17 +111,23 @@ class ConditionalMoons:
     # --- the line that is left when something is known and some theta is not
 
     def _pieces(self) -> list[np.ndarray]:
-        """Intervals `[Q, 2]` of the line between which its density is smooth."""
-        with np.errstate(invalid="ignore"):
-            edge = np.nan_to_num(SHIFT - self.values[:, 2])  # where y0 = 0, as |s|
-        zero = np.zeros_like(edge)
+        """Intervals `[Q, 2]` of the line within which its density is smooth, those that matter short."""
+        zero = np.zeros(len(self.values))
+        s = (
+            [sign * (SHIFT - self.values[:, 2] + far) for far in (0.0, _FAR) for sign in (-1, 1)]
+            if self.known[2]
+            else []
+        )
+        d = [self.values[:, 3] - _FAR, self.values[:, 3], self.values[:, 3] + _FAR] if self.known[3] else []
         if self.known[:2].any():
-            ends, fixed = 1.0, self.values[:, int(np.flatnonzero(self.known[:2])[0])]
-            breaks = [-fixed, -fixed - _ROOT2 * edge, -fixed + _ROOT2 * edge]
+            known = int(np.flatnonzero(self.known[:2])[0])
+            fixed, side = self.values[:, known], 1 - 2 * known
+            ends = 1.0
+            breaks = [-fixed, *(_ROOT2 * at - fixed for at in s), *(fixed + side * _ROOT2 * at for at in d)]
         elif self.known[2:].all():
-            ends, breaks = np.pi / 2, [zero]
+            ends, breaks = np.pi / 2, [zero + at for at in np.linspace(-1.5, 1.5, 11)]
         else:
-            ends, breaks = _ROOT2, [zero, edge]
+            ends, breaks = _ROOT2, [zero, *s, *d]
         points = np.stack([zero - ends, *(np.clip(b, -ends, ends) for b in breaks), zero + ends], 1)
         points.sort(1)
         return [points[:, i : i + 2] for i in range(points.shape[1] - 1)]
