@@ -45,7 +45,7 @@ class TwoMoons(ReferenceJoint):
     -1.3863
     """
 
-    accuracy = "log-evidence 1e-5, draws 1e-3 in total variation"
+    accuracy = "log-evidence 1e-6, draws 1e-3 in total variation"
 
     def __init__(self) -> None:
         self.schema = reals(4, ("theta0", "theta1", "x0", "x1"))
