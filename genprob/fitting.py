@@ -24,6 +24,7 @@ from genprob.data.infer import infer_schema
 from genprob.data.readers import read
 from genprob.data.schema import Schema
 from genprob.data.schema_file import from_toml, read_schema, to_toml
+from genprob.data.statement import statements
 from genprob.data.table import Table
 from genprob.engine import device as devices
 from genprob.engine import fit as engine
@@ -336,9 +337,16 @@ def _sound(run: Run) -> bool:
 
 def _table(data: Any, schema: Any, sample_dim: str | None) -> Table:
     stated = read_schema(schema) if schema is not None else None
+    notes: dict[str, str | None] = {}
+    if isinstance(stated, Schema) and stated is not schema:
+        notes = {v.name: v.note for v in stated}
+        stated = statements({v.name: v for v in stated})  # a file speaks of what it names; the rest is guessed
     ds = read(data, sample_dim=sample_dim, schema=stated)
-    full = stated if isinstance(stated, Schema) else infer_schema(ds, stated, sample_dim)
+    full = infer_schema(ds, stated, sample_dim)
+    full = replace(full, variables=tuple(replace(v, note=notes.get(v.name, v.note)) for v in full))
     table = Table.from_dataset(full, ds)
+    if not len(table.schema):
+        raise UsageError(f"{data if isinstance(data, (str, Path)) else 'data'}: every variable is ignored")
     if not len(table):
         raise DataError(f"{data}: no rows to fit")
     return table

@@ -316,6 +316,9 @@ class Joint:
                 for part in self.chunks(len(batch), max(budget or _PARTICLES, draws))
             ]
             answer = join(answers)
+            if self.run is not None and not self.run.finished:
+                told = f"fit: stopped at step {self.run.step}, not finished; resume it"
+                answer = replace(answer, reasons=[f"{told}; {r}" if r else told for r in answer.reasons])
             if audit:
                 like = np.random.default_rng([seed, 1])
                 answer = twins.regrade(

@@ -107,7 +107,10 @@ def _guess_labels(array: np.ndarray, name: str, origin: Origin, levels: list[str
     support = _levels(array, levels)
     known = sum(value is not None for value in array.reshape(-1))
     found = len(support.levels)
-    cure = f"drop it, set its role to ignored ({{{name!r}: 'ignore'}}), or state it ({{{name!r}: 'categorical'}})"
+    cure = (
+        f"drop it, ignore it (schema={{{name!r}: 'ignore'}}, --ignore {name!r}), or state it "
+        f"(schema={{{name!r}: 'categorical'}}, or in a schema file)"
+    )
     if found > _ID_LEVELS and found > known / 2:
         raise DataError(
             f"{origin.source}: variable {name!r} looks like an id: {found} different labels in {known} cells, such as "
@@ -199,8 +202,8 @@ def _inferred(name: str, data: xr.DataArray, said: Statement, origin: Origin) ->
         return replace(blank, support=Categorical(), measure=Counting()) if array.dtype == object else blank
     if nothing_known(array):
         raise DataError(
-            f"{origin.source}: variable {name!r} has no known cell; drop it, or set its role to ignored "
-            f"({{{name!r}: 'ignore'}})"
+            f"{origin.source}: variable {name!r} has no known cell; drop it, or ignore it "
+            f"(schema={{{name!r}: 'ignore'}}, --ignore {name!r})"
         )
     if isinstance(said.support, Categorical):
         support = said.support if said.support.levels else _levels(labels(array), levels)

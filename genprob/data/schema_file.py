@@ -109,6 +109,8 @@ def _variable(name: str, table: Any, note: str | None, source: str) -> Variable:
     unknown = [key for key in table if key not in _KEYS]
     if unknown:
         raise UsageError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
+    if table.get("role") == "ignored":
+        table = {"support": "real", **table}  # nobody will look at it
     if "support" not in table:
         raise UsageError(f"{where}: key 'support' is missing")
     for key in ("support", "measure", "unit", "role"):

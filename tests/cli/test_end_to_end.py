@@ -338,3 +338,21 @@ def test_demo_explains_itself(tmp_path):
     assert {p.name for p in (tmp_path / "demo").iterdir()} >= {"run", "forward.nc", "backward.nc", "filled.nc"}
     said = document("demo", "--out", tmp_path / "demo")  # a second time it uses the run that is there
     assert set(said["answers"]) == {"forward", "backward, from a range", "from a noisy reading", "filled holes"}
+
+
+def test_an_id_column_is_left_out_by_a_word(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("id,x,n\n" + "".join(f"key{i},{i % 7}.5,{i % 3}\n" for i in range(80)))
+    few = ("--set", "components=1")
+    code, message = failure("fit", table, "--out", tmp_path / "a")
+    assert code == 3
+    assert "--ignore 'id'" in message
+    assert document("fit", table, "--out", tmp_path / "a", "--ignore", "id", *few)["variables"] == ["x", "n"]
+    schema = tmp_path / "s.toml"
+    schema.write_text('[variable.id]\nrole = "ignored"\n')  # a file speaks of what it names; the rest is guessed
+    assert document("fit", table, "--out", tmp_path / "b", "--schema", schema, *few)["variables"] == ["x", "n"]
+    both = ("--schema", schema, "--ignore", "x")
+    assert document("fit", table, "--out", tmp_path / "c", *both, *few)["variables"] == ["n"]
+    code, message = failure("fit", table, "--out", tmp_path / "d", *both, "--ignore", "n")
+    assert code == 2
+    assert "every variable is ignored" in message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from genprob_cli.examples import examples
     "genprob fit table.csv --out runs/a",
     "genprob fit table.csv --out runs/b --model mixture --set components=30 --seed 1",
     "genprob fit table.csv --out runs/c --inference em --set inference.tolerance=1e-5 --steps 200",
+    "genprob fit table.csv --out runs/d --ignore customer_id --ignore notes",
     "genprob fit table.csv --out runs/a --resume",
 )
 def fit(
@@ -44,6 +46,10 @@ def fit(
     schema: Annotated[
         Path | None,
         typer.Option("--schema", metavar="FILE", help="an edited schema.toml", show_default=False),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="NAME", help="leave a variable out; repeat for several", show_default=False),
     ] = None,
     steps: Annotated[
         int | None,
@@ -89,13 +95,26 @@ def fit(
             steps=steps if steps is not None else said.get("steps"),
             device=device or said.get("device", "auto"),
             inference=said["inference"],
-            schema=schema or said.get("schema"),
+            schema=_schema(schema or said.get("schema"), ignore or ()),
             resume=resume,
             progress=progress,
             **said["options"],
         )
     document = _document(joint, out, time.monotonic() - began)
     return Answer(document, _view(document))
+
+
+def _schema(stated: Any, ignore: Iterable[str]) -> Any:
+    """What is stated of variables, with some of them ignored."""
+    from genprob.data.schema import Schema
+    from genprob.data.schema_file import read_schema
+
+    left_out = {name: "ignore" for name in ignore}
+    if not left_out or stated is None:
+        return left_out or stated
+    read = read_schema(stated)
+    known = {v.name: v for v in read} if isinstance(read, Schema) else dict(read)
+    return known | left_out
 
 
 def _first(model: str | None, out: Path, resume: bool) -> str:
