@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from genprob.data.batch import Batch
+from genprob.engine.transition import Kernel
+from genprob.errors import UsageError
+
+
+def require(model: object, capability: Any, inference: str, what: str) -> None:
+    """`UsageError` naming what an inference needs and which methods the model lacks, unless it has the capability."""
+    if isinstance(model, capability):
+        return
+    named = {**vars(capability), **capability.__annotations__}
+    lacks = [name for name in named if not name.startswith("_") and not hasattr(model, name)]
+    raise UsageError(
+        f"inference {inference!r} needs {what}, which {type(model).__name__} has not "
+        f"({capability.__name__} lacks {', '.join(sorted(lacks))})"
+    )
 
 
 @runtime_checkable
@@ -35,4 +49,83 @@ class HeldOutScore(Protocol):
 
     def score_rows(self, batch: Batch) -> Tensor:
         """Log-density of each row's known cells up to a constant of the data, `[rows]`."""
+        ...
+
+
+@runtime_checkable
+class LogDensity(Protocol):
+    """A model that can be differentiated through its log-density."""
+
+    def log_density(self, batch: Batch) -> Tensor:
+        """log p(known cells) of each row in nats, up to a constant of the data, `[rows]`."""
+        ...
+
+
+@runtime_checkable
+class Points(Protocol):
+    """A model that lives in a space of its own, such as encoded coordinates."""
+
+    def points(self, batch: Batch) -> Tensor:
+        """The rows as points of that space, `[rows, *event]`."""
+        ...
+
+
+@runtime_checkable
+class Energy(Points, Protocol):
+    """A density known up to its normaliser: p(x) is proportional to exp(-energy(x))."""
+
+    def energy(self, points: Tensor) -> Tensor:
+        """Nats, `[n, *event] -> [n]`; differentiable in the parameters, and in the points unless it has a kernel."""
+        ...
+
+
+@runtime_checkable
+class MarkovKernel(Protocol):
+    """An energy with a Markov kernel of its own, such as Gibbs sampling of binary units."""
+
+    def markov_kernel(self) -> Kernel:
+        """A kernel on points that leaves exp(-energy) invariant under the present parameters."""
+        ...
+
+
+@runtime_checkable
+class Game(Points, Protocol):
+    """A sampler without a density, taught by a critic that tells its points from data.
+
+    Attributes:
+        critic: what the first player moves.
+        generator: what the second player moves.
+    """
+
+    critic: nn.Module
+    generator: nn.Module
+
+    def generate(self, count: int) -> Tensor:
+        """Points drawn by the generator, `[count, *event]`, differentiable in its parameters."""
+        ...
+
+    def judge(self, points: Tensor) -> Tensor:
+        """The critic's score, higher for data, `[n, *event] -> [n]`; differentiable in the points too."""
+        ...
+
+
+@runtime_checkable
+class Score(Points, Protocol):
+    """A model of the gradient of log-densities smoothed by Gaussian noise."""
+
+    def score(self, points: Tensor, noise: Tensor) -> Tensor:
+        """The gradient at `[n, *event]` of the log-density smoothed with standard deviations `noise [n]`."""
+        ...
+
+
+@runtime_checkable
+class Posterior(Protocol):
+    """A model whose unknowns have a posterior given all rows, to be sampled rather than maximised."""
+
+    def positions(self, chains: int) -> Tensor:
+        """Where chains start, `[chains, *event]`, overdispersed, from torch's present random numbers."""
+        ...
+
+    def log_posterior(self, positions: Tensor, batch: Batch) -> Tensor:
+        """log p(unknowns, rows) of each chain up to a constant, `[chains]`; differentiable in the positions."""
         ...

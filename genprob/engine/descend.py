@@ -171,7 +171,9 @@ def warmup_cosine(warmup: float = 0.05) -> Callable[[float], float]:
     return factor
 
 
-def adam(lr: float, weight_decay: float = 0.0) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
+def adam(
+    lr: float, weight_decay: float = 0.0, betas: tuple[float, float] = (0.9, 0.999)
+) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
     """AdamW over the given parameters, decay on matrices only."""
 
     def build(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
@@ -180,6 +182,6 @@ def adam(lr: float, weight_decay: float = 0.0) -> Callable[[list[nn.Parameter]],
         groups: list[Mapping[str, Any]] = [{"params": matrices, "weight_decay": weight_decay}] if matrices else []
         if others:
             groups.append({"params": others, "weight_decay": 0.0})
-        return torch.optim.AdamW(groups, lr=lr, fused=True)  # pyright: ignore[reportArgumentType]
+        return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)  # pyright: ignore[reportArgumentType]
 
     return build

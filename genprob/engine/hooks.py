@@ -22,3 +22,39 @@ def genprob_inferences() -> Iterable[InferenceSpec]:
         summary="stochastic variational inference of a model/guide pair",
         reference="Hoffman et al. 2013",
     )
+    yield InferenceSpec(
+        name="ml",
+        factory="genprob.engine.inferences.ml:ml",
+        summary="maximum likelihood by gradients of an exact log-density",
+        reference="Fisher 1922",
+    )
+    yield InferenceSpec(
+        name="pcd",
+        factory="genprob.engine.inferences.pcd:pcd",
+        summary="stochastic maximum likelihood of an energy, with persistent chains",
+        reference="Younes 1989; Tieleman 2008",
+    )
+    yield InferenceSpec(
+        name="cd",
+        factory="genprob.engine.inferences.cd:cd",
+        summary="contrastive divergence of an energy, with chains from the data",
+        reference="Hinton 2002",
+    )
+    yield InferenceSpec(
+        name="adversarial",
+        factory="genprob.engine.inferences.adversarial:adversarial",
+        summary="a game of critic and generator",
+        reference="Goodfellow et al. 2014",
+    )
+    yield InferenceSpec(
+        name="dsm",
+        factory="genprob.engine.inferences.dsm:dsm",
+        summary="denoising score matching",
+        reference="Vincent 2011",
+    )
+    yield InferenceSpec(
+        name="hmc",
+        factory="genprob.engine.inferences.hmc:hmc",
+        summary="Hamiltonian Monte Carlo of a posterior, adapted first and then frozen",
+        reference="Duane et al. 1987",
+    )

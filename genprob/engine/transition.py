@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -13,15 +13,25 @@ from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
 from genprob.engine.move import Feed, Metrics, Updates
 from genprob.engine.state import Memory
+from genprob.errors import PluginError
 
 
 class Kernel(Protocol):
-    """A Markov transition, pure and batched over chains; adaptation lives in its memory."""
+    """A Markov transition, pure and batched over chains; what it learns of its target lives in its memory."""
 
     def init(self, position: Tensor) -> Memory: ...
 
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
         """One transition of `[chains, *event]`."""
+        ...
+
+
+@runtime_checkable
+class Adaptive(Protocol):
+    """A kernel that tunes itself during a warm-up, whose length it knows, and is frozen after."""
+
+    def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
+        """The memory after a step that ended at `position` and told `metrics`."""
         ...
 
 
@@ -33,6 +43,11 @@ class Transition:
         name: key of its memory.
         target: flat name of the block `[chains, *event]` that moves.
         kernel: builds the kernel from the blocks as they stand (an energy that changes as it is learned) and a batch.
+        start: where the chains begin if their block is not there yet.
+        adapt: lets the kernel adapt after each step; two transitions of one name in two phases share their memory,
+            so that one adapts and the other is frozen.
+        per_row: the block has a chain for each row of the data, `[rows of the whole, *event]`, and only those of
+            the batch's rows move. The kernel's memory is then common to all.
     """
 
     name: str
@@ -41,17 +56,42 @@ class Transition:
     data: Feed = "none"
     repeat: int = 1
     every: int = 1
+    start: Callable[[Blocks, Batch | None], Tensor] | None = None
+    adapt: bool = False
+    per_row: bool = False
 
     @property
     def writes(self) -> frozenset[str]:
         return frozenset({self.target})
 
     def init(self, blocks: Blocks) -> Memory:
-        return self.kernel(blocks, None).init(blocks[self.target]) if self.data == "none" else {}
+        """Nothing: a kernel's memory begins with its first batch."""
+        return {}
 
     @torch.no_grad()
     def apply(self, blocks: Blocks, memory: Memory, batch: Batch | None) -> tuple[Updates, Memory, Metrics]:
         kernel = self.kernel(blocks, batch)
-        position = blocks[self.target]
+        chains = self._chains(blocks, batch)
+        rows = self._rows(batch)
+        position = chains if rows is None else chains[rows]
         new, memory, metrics = kernel.step(position, memory or kernel.init(position))
+        if self.adapt:
+            if not isinstance(kernel, Adaptive):
+                raise PluginError(f"move {self.name!r}: its kernel {type(kernel).__name__} cannot adapt")
+            memory = kernel.adapt(new, memory, metrics)
+        if rows is not None:
+            # In place: a copy of all chains at every step would cost as much as the whole data.
+            new = chains.index_copy_(0, rows, new)
         return {self.target: new}, memory, metrics
+
+    def _chains(self, blocks: Blocks, batch: Batch | None) -> Tensor:
+        if self.start is not None and self.target not in blocks.tensors:
+            return self.start(blocks, batch)
+        return blocks[self.target]
+
+    def _rows(self, batch: Batch | None) -> Tensor | None:
+        if not self.per_row:
+            return None
+        if batch is None:
+            raise PluginError(f"move {self.name!r} has a chain per row, but is given no rows")
+        return batch.index

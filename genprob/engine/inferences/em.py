@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.engine.assign import Assign
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import ExpectationMaximisation
+from genprob.engine.capabilities import ExpectationMaximisation, require
 from genprob.engine.move import Metrics
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
 from genprob.engine.state import State
-from genprob.errors import UsageError
 from genprob.model import Model
 
 
@@ -34,9 +35,8 @@ def em(
         patience: evaluations without a better held-out score before it stops.
         evaluate_every: iterations between evaluations.
     """
-    if not isinstance(model, ExpectationMaximisation):
-        raise UsageError(f"inference 'em' needs a closed-form E- and M-step, which {type(model).__name__} has not")
-    solver: ExpectationMaximisation = model
+    require(model, ExpectationMaximisation, "em", "a closed-form E- and M-step")
+    solver = cast(ExpectationMaximisation, model)
 
     def expect(blocks: Blocks, batch: Batch | None) -> tuple[dict[str, Tensor], Metrics]:
         assert batch is not None

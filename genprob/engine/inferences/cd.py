@@ -1,0 +1,67 @@
+"""Contrastive divergence: short chains from the data."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from genprob.data.batch import Batch
+from genprob.engine.assign import Assign
+from genprob.engine.blocks import Blocks
+from genprob.engine.capabilities import Energy, require
+from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.kernels.energy import kernel_of
+from genprob.engine.losses.contrastive import contrastive
+from genprob.engine.move import Metrics, Updates
+from genprob.engine.phase import Phase
+from genprob.engine.program import Program
+from genprob.engine.transition import Adaptive, Transition
+from genprob.model import Model
+
+
+def cd(
+    model: Model,
+    *,
+    steps: int = 2000,
+    k: int = 1,
+    lr: float = 1e-2,
+    batch_size: int = 128,
+    clip: float | None = 100.0,
+    weight_decay: float = 0.0,
+    leapfrogs: int = 5,
+) -> Program:
+    """Contrastive divergence of an energy (Hinton 2002): chains begin anew at the rows of each batch.
+
+    Its optimum is biased for small k; see pcd.
+
+    Arguments:
+        steps: gradient steps.
+        k: transitions of the chains in a step.
+        lr: peak learning rate; warmed up over the first twentieth, then half a cosine to zero.
+        batch_size: rows of a step, and so chains.
+        clip: largest gradient norm, None for no limit.
+        weight_decay: decay of matrices.
+        leapfrogs: longest trajectory of HMC, for an energy without a kernel of its own.
+    """
+    require(model, Energy, "cd", "an energy")
+    energy = cast(Energy, model)
+    kernel = kernel_of(energy, leapfrogs=leapfrogs, warmup=steps * k)
+
+    def restart(blocks: Blocks, batch: Batch | None) -> tuple[Updates, Metrics]:
+        assert batch is not None
+        return {"chains": energy.points(batch).detach().clone()}, {}
+
+    moves = (
+        Assign("restart", frozenset({"chains"}), restart, data="same"),
+        Transition("chains", "chains", lambda blocks, batch: kernel, repeat=k, adapt=isinstance(kernel, Adaptive)),
+        Descend(
+            "energy",
+            frozenset({"model.*"}),
+            contrastive(energy, "chains"),
+            adam(lr, weight_decay),
+            warmup_cosine(),
+            clip=clip,
+            horizon=steps,
+            data="same",
+        ),
+    )
+    return Program((Phase(moves, steps, name="cd"),), Blocks({"model": model}), "energy.loss", batch_size=batch_size)

@@ -1,0 +1,53 @@
+"""Denoising score matching."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from genprob.engine.blocks import Blocks
+from genprob.engine.capabilities import Score, require
+from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.losses.denoising import denoising
+from genprob.engine.phase import Phase
+from genprob.engine.program import Program
+from genprob.errors import UsageError
+from genprob.model import Model
+
+
+def dsm(
+    model: Model,
+    *,
+    steps: int = 2000,
+    least: float = 0.05,
+    most: float = 2.0,
+    lr: float = 1e-2,
+    batch_size: int = 512,
+    clip: float | None = 100.0,
+    weight_decay: float = 0.0,
+) -> Program:
+    """Denoising score matching (Vincent 2011) over a range of noises.
+
+    Arguments:
+        steps: gradient steps.
+        least: smallest standard deviation of the noise, in the units of the model's points.
+        most: largest standard deviation of the noise.
+        lr: peak learning rate; warmed up over the first twentieth, then half a cosine to zero.
+        batch_size: rows of a step.
+        clip: largest gradient norm, None for no limit.
+        weight_decay: decay of matrices.
+    """
+    require(model, Score, "dsm", "a score")
+    if not 0 < least <= most:
+        raise UsageError(f"least={least}, most={most}: noises must be positive, the least first")
+    move = Descend(
+        "dsm",
+        frozenset({"model.*"}),
+        denoising(cast(Score, model), least, most),
+        adam(lr, weight_decay),
+        warmup_cosine(),
+        clip=clip,
+        horizon=steps,
+    )
+    return Program(
+        (Phase((move,), steps, name="dsm"),), Blocks({"model": model}), "dsm.loss", batch_size=batch_size
+    )

@@ -1,0 +1,75 @@
+"""Persistent contrastive divergence: chains that go on from step to step."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from genprob.data.batch import Batch
+from genprob.engine.blocks import Blocks
+from genprob.engine.capabilities import Energy, require
+from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.kernels.energy import kernel_of
+from genprob.engine.losses.contrastive import contrastive
+from genprob.engine.phase import Phase
+from genprob.engine.program import Program
+from genprob.engine.transition import Adaptive, Transition
+from genprob.model import Model
+
+
+def pcd(
+    model: Model,
+    *,
+    steps: int = 2000,
+    k: int = 1,
+    chains: int = 128,
+    lr: float = 1e-2,
+    batch_size: int = 128,
+    clip: float | None = 100.0,
+    weight_decay: float = 0.0,
+    leapfrogs: int = 5,
+) -> Program:
+    """Stochastic maximum likelihood of an energy (Younes 1989; Tieleman 2008): the chains are part of the state.
+
+    Arguments:
+        steps: gradient steps.
+        k: transitions of the chains in a step.
+        chains: number of chains; they begin at rows of the data.
+        lr: peak learning rate; warmed up over the first twentieth, then half a cosine to zero.
+        batch_size: rows of a step.
+        clip: largest gradient norm, None for no limit.
+        weight_decay: decay of matrices.
+        leapfrogs: longest trajectory of HMC, for an energy without a kernel of its own.
+    """
+    require(model, Energy, "pcd", "an energy")
+    energy = cast(Energy, model)
+    kernel = kernel_of(energy, leapfrogs=leapfrogs, warmup=steps * k)
+
+    def start(blocks: Blocks, batch: Batch | None) -> Tensor:
+        assert batch is not None
+        rows = torch.randint(len(batch), (chains,), device=batch.values.device)
+        return energy.points(batch.take(rows)).detach().clone()
+
+    moves = (
+        Transition(
+            "chains",
+            "chains",
+            lambda blocks, batch: kernel,
+            data="full",
+            repeat=k,
+            start=start,
+            adapt=isinstance(kernel, Adaptive),
+        ),
+        Descend(
+            "energy",
+            frozenset({"model.*"}),
+            contrastive(energy, "chains"),
+            adam(lr, weight_decay),
+            warmup_cosine(),
+            clip=clip,
+            horizon=steps,
+        ),
+    )
+    return Program((Phase(moves, steps, name="pcd"),), Blocks({"model": model}), "energy.loss", batch_size=batch_size)

@@ -1,0 +1,1 @@
+"""Kernels: each module holds one Markov transition, pure and batched over chains."""
