@@ -44,7 +44,7 @@ class Transition:
         target: flat name of the block `[chains, *event]` that moves.
         kernel: builds the kernel from the blocks as they stand (an energy that changes as it is learned) and a batch.
         start: where the chains begin if their block is not there yet.
-        adapt: lets the kernel adapt after each step; two transitions of one name in two phases share their memory,
+        adapt: lets a kernel that can adapt do so after each step; two transitions of one name in two phases share their memory,
             so that one adapts and the other is frozen.
         per_row: the block has a chain for each row of the data, `[rows of the whole, *event]`, and only those of
             the batch's rows move. The kernel's memory is then common to all.
@@ -75,9 +75,7 @@ class Transition:
         rows = self._rows(batch)
         position = chains if rows is None else chains[rows]
         new, memory, metrics = kernel.step(position, memory or kernel.init(position))
-        if self.adapt:
-            if not isinstance(kernel, Adaptive):
-                raise PluginError(f"move {self.name!r}: its kernel {type(kernel).__name__} cannot adapt")
+        if self.adapt and isinstance(kernel, Adaptive):
             memory = kernel.adapt(new, memory, metrics)
         if rows is not None:
             # In place: a copy of all chains at every step would cost as much as the whole data.

@@ -14,7 +14,7 @@ from genprob.engine.losses.contrastive import contrastive
 from genprob.engine.move import Metrics, Updates
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
-from genprob.engine.transition import Adaptive, Transition
+from genprob.engine.transition import Kernel, Transition
 from genprob.model import Model
 
 
@@ -44,7 +44,9 @@ def cd(
     """
     require(model, Energy, "cd", "an energy")
     energy = cast(Energy, model)
-    kernel = kernel_of(energy, leapfrogs=leapfrogs, warmup=steps * k)
+
+    def kernel(blocks: Blocks, batch: Batch | None) -> Kernel:
+        return kernel_of(energy, leapfrogs=leapfrogs, warmup=steps * k)
 
     def restart(blocks: Blocks, batch: Batch | None) -> tuple[Updates, Metrics]:
         assert batch is not None
@@ -52,7 +54,7 @@ def cd(
 
     moves = (
         Assign("restart", frozenset({"chains"}), restart, data="same"),
-        Transition("chains", "chains", lambda blocks, batch: kernel, repeat=k, adapt=isinstance(kernel, Adaptive)),
+        Transition("chains", "chains", kernel, repeat=k, adapt=True),
         Descend(
             "energy",
             frozenset({"model.*"}),

@@ -15,7 +15,7 @@ from genprob.engine.kernels.energy import kernel_of
 from genprob.engine.losses.contrastive import contrastive
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
-from genprob.engine.transition import Adaptive, Transition
+from genprob.engine.transition import Kernel, Transition
 from genprob.model import Model
 
 
@@ -45,7 +45,9 @@ def pcd(
     """
     require(model, Energy, "pcd", "an energy")
     energy = cast(Energy, model)
-    kernel = kernel_of(energy, leapfrogs=leapfrogs, warmup=steps * k)
+
+    def kernel(blocks: Blocks, batch: Batch | None) -> Kernel:
+        return kernel_of(energy, leapfrogs=leapfrogs, warmup=steps * k)
 
     def start(blocks: Blocks, batch: Batch | None) -> Tensor:
         assert batch is not None
@@ -53,15 +55,7 @@ def pcd(
         return energy.points(batch.take(rows)).detach().clone()
 
     moves = (
-        Transition(
-            "chains",
-            "chains",
-            lambda blocks, batch: kernel,
-            data="full",
-            repeat=k,
-            start=start,
-            adapt=isinstance(kernel, Adaptive),
-        ),
+        Transition("chains", "chains", kernel, data="full", repeat=k, start=start, adapt=True),
         Descend(
             "energy",
             frozenset({"model.*"}),

@@ -1,11 +1,15 @@
 """Toy rows, and the loop that a caller of the engine writes."""
 
+import copy
+import random
+
 import pytest
 import torch
 
 from genprob.data.batch import Batch
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Real
+from genprob.engine import checkpoint
 from genprob.engine.blocks import Blocks
 from genprob.engine.fit import fit
 from genprob.engine.phase import Phase
@@ -62,3 +66,35 @@ def same():
 @pytest.fixture
 def blocks_of():
     return lambda modules=None, **tensors: Blocks(modules or {}, tensors)
+
+
+@pytest.fixture
+def unbroken(tmp_path, same):
+    """Runs what `make() -> (phases, blocks)` makes; again, cut at random, saved and continued elsewhere: bit for bit.
+
+    Returns the state of the unbroken run and its metrics.
+    """
+
+    def go(make, batches=None, cuts=3, seed=0):
+        def begun(seed):
+            phases, blocks = make()
+            return phases, State(blocks, Randomness(seed))
+
+        phases, whole = begun(seed)
+        told = [{k: float(v) for k, v in m.items()} for m in fit(phases, whole, batches)]
+        end = copy.deepcopy(whole.tree())
+        for cut in sorted(random.Random(seed).sample(range(1, whole.step), cuts)):
+            phases, first = begun(seed)
+            for _ in fit(phases, first, batches):
+                if first.step == cut:
+                    break
+            checkpoint.save(tmp_path / str(cut), first.tree())
+            torch.manual_seed(cut)  # whatever happens in between
+            phases, second = begun(seed + 1)
+            second.restore(checkpoint.load(tmp_path / str(cut)))
+            rest = [{k: float(v) for k, v in m.items()} for m in fit(phases, second, batches)]
+            assert str(rest) == str(told[cut:]), f"metrics after a cut at {cut}"
+            assert same(second.tree(), end), f"state after a cut at {cut}"
+        return whole, told
+
+    return go
