@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,21 +25,19 @@ class Blocks:
     def __init__(self, modules: Mapping[str, nn.Module], tensors: Mapping[str, Tensor] | None = None) -> None:
         self.modules = dict(modules)
         self.tensors = dict(tensors or {})
+        self._census = _Census.of(self.modules)
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.flat()[name]
+        return self.tensors[name] if name in self.tensors else self._named()[name]
 
     def flat(self) -> dict[str, Tensor]:
         """Every tensor by its name; a tensor shared between modules appears under its first name only."""
-        out: dict[str, Tensor] = {}
-        seen: set[int] = set()
-        for block, module in self.modules.items():
-            for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
-                if id(tensor) not in seen:
-                    seen.add(id(tensor))
-                    out[f"{block}.{name}"] = tensor
-        out.update(self.tensors)
-        return out
+        return self._named() | self.tensors
+
+    def _named(self) -> dict[str, Tensor]:
+        if not self._census.holds():
+            self._census = _Census.of(self.modules)
+        return self._census.tensors
 
     def parameters(self, patterns: Iterable[str]) -> dict[str, nn.Parameter]:
         """Trainable tensors whose names match; `PluginError` if there is none."""
@@ -57,7 +58,7 @@ class Blocks:
     @torch.no_grad()
     def assign(self, updates: Mapping[str, Tensor]) -> None:
         """Writes new values; module tensors in place, free tensors by replacement (their shape may change)."""
-        flat = self.flat()
+        flat = self.flat() if updates else {}
         for name, value in updates.items():
             if name in self.tensors or name not in flat:
                 if name.partition(".")[0] in self.modules:
@@ -79,4 +80,43 @@ class Blocks:
 
 def matches(name: str, patterns: Iterable[str]) -> bool:
     """True if the flat name of a block fits one of the patterns."""
+    return _matches(name, frozenset(patterns))
+
+
+@lru_cache(maxsize=2**16)
+def _matches(name: str, patterns: frozenset[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+@dataclass(frozen=True)
+class _Census:
+    """The tensors of some modules by name, and what has to be as it was for the names to hold.
+
+    To walk a tree of modules takes a hundred times as long as to see that nothing in it was replaced, and a fit
+    looks several times at every step.
+    """
+
+    tensors: dict[str, Tensor]
+    entries: list[tuple[dict[str, Any], str, object]]
+    sizes: list[tuple[dict[str, Any], int]]
+
+    @classmethod
+    def of(cls, modules: dict[str, nn.Module]) -> _Census:
+        tensors: dict[str, Tensor] = {}
+        seen: set[int] = set()
+        for block, module in modules.items():
+            for name, tensor in [*module.named_parameters(), *module.named_buffers()]:
+                if id(tensor) not in seen:
+                    seen.add(id(tensor))
+                    tensors[f"{block}.{name}"] = tensor
+        parts = {id(part): part for module in modules.values() for part in module.modules()}.values()
+        owners: list[dict[str, Any]] = [modules]
+        owners += [owner for part in parts for owner in (part._parameters, part._buffers, part._modules)]
+        entries = [(owner, name, value) for owner in owners for name, value in owner.items()]
+        return cls(tensors, entries, [(owner, len(owner)) for owner in owners])
+
+    def holds(self) -> bool:
+        """True if every module has the very parameters, buffers and parts that it had."""
+        return all(len(owner) == size for owner, size in self.sizes) and all(
+            owner.get(name) is value for owner, name, value in self.entries
+        )

@@ -44,7 +44,7 @@ class Record:
         value = blocks[self.source].detach()
         number, place = divmod(memory["count"], self.shard)
         name = f"{self.name}.{number:05d}"
-        shard = blocks.tensors[name] if place else value.new_full((self.shard, *value.shape), torch.nan)
+        shard = blocks.tensors[name] if place else value.new_zeros((self.shard, *value.shape))
         shard[place] = value
         return {name: shard}, {"count": memory["count"] + 1}, {}
 

@@ -14,7 +14,7 @@ AT = torch.arange(D, dtype=torch.float64)
 SCALE = torch.logspace(-1, 1, D, dtype=torch.float64)
 COVARIANCE = 0.7 ** (AT[:, None] - AT).abs() * SCALE[:, None] * SCALE
 PRECISION = torch.linalg.inv(COVARIANCE)
-CHAINS, WARMUP, STEPS = 32, 300, 900
+CHAINS, WARMUP, STEPS = 32, 200, 750
 
 
 class Correlated(Model):
@@ -63,11 +63,6 @@ def z_scores(values, truth):
     return (means.mean(0) - truth) / (means.std(0) / len(means) ** 0.5)
 
 
-@pytest.fixture(scope="module")
-def correlated():
-    return {}
-
-
 def test_moments_of_a_correlated_gaussian(rows, state_of):
     state, draws, sizes, rates = run(
         Correlated(rows.schema), rows, state_of, steps=STEPS, warmup=WARMUP, chains=CHAINS, leapfrogs=16, shard=256
@@ -86,9 +81,9 @@ def test_moments_of_a_correlated_gaussian(rows, state_of):
 
 
 def test_a_posterior_given_rows(rows, state_of):
-    _, draws, _, _ = run(Mean(rows.schema), rows, state_of, steps=500, warmup=150, chains=64, thin=2, leapfrogs=5)
+    _, draws, _, _ = run(Mean(rows.schema), rows, state_of, steps=400, warmup=100, chains=64, thin=2, leapfrogs=5)
     n, total = len(rows), float(rows.values.sum())
-    assert draws.shape == (175, 64, 1)
+    assert draws.shape == (150, 64, 1)
     assert float(z_scores(draws, total / (n + 1)).abs()) < 4
     assert float(z_scores((draws - total / (n + 1)).square(), 1 / (n + 1)).abs()) < 4
 

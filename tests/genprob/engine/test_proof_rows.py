@@ -70,7 +70,7 @@ def test_each_chain_takes_the_posterior_of_its_own_row(kernel, rows, state_of):
     blocks, state = Blocks({"factor": Factor()}), None
     state = state_of(blocks)
     moves, kept = (chains(kernel, adapt=True, repeat=2),), []
-    for _ in fit([Phase(moves, 600)], state, Minibatches(rows, 200, 0)):
+    for _ in fit([Phase(moves, 450)], state, Minibatches(rows, 200, 0)):
         if state.step > 150 and state.step % 15 == 0:
             kept.append(blocks["z"][:, 0].clone())
     draws, x = torch.stack(kept), rows.values[:, 0]
@@ -84,13 +84,13 @@ def learning(steps):
     def loss(blocks, batch):
         return -blocks.modules["factor"].log_joint(blocks["z"][batch.index, 0], batch.values[:, 0]).mean()
 
-    learn = Descend("learn", frozenset({"factor.*"}), loss, adam(0.05), warmup_cosine(), horizon=steps, data="same")
-    return [Phase((chains(hmc, adapt=True, repeat=2), learn), steps)], Blocks({"factor": Factor(0.5)})
+    learn = Descend("learn", frozenset({"factor.*"}), loss, adam(0.1), warmup_cosine(), horizon=steps, data="same")
+    return [Phase((chains(hmc, adapt=True), learn), steps)], Blocks({"factor": Factor(0.5)})
 
 
 def test_weights_learned_through_the_chains_reach_maximum_likelihood(rows, state_of):
     """x is normal with variance weight^2 + noise^2: moments give the maximum in closed form."""
-    phases, blocks = learning(900)
+    phases, blocks = learning(350)
     list(fit(phases, state_of(blocks), Minibatches(rows, 300, 0)))
     mean, variance = float(rows.values.mean()), float(rows.values.var(unbiased=False))
     assert float(blocks["factor.offset"].detach()) == pytest.approx(mean, abs=0.1)
