@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -15,7 +16,8 @@ def require(model: object, capability: Any, inference: str, what: str) -> None:
     """`UsageError` naming what an inference needs and which methods the model lacks, unless it has the capability."""
     if isinstance(model, capability):
         return
-    named = {**vars(capability), **capability.__annotations__}
+    parts = [part for part in capability.__mro__ if part.__module__ == __name__]
+    named = {name for part in parts for name in (*vars(part), *inspect.get_annotations(part))}
     lacks = [name for name in named if not name.startswith("_") and not hasattr(model, name)]
     raise UsageError(
         f"inference {inference!r} needs {what}, which {type(model).__name__} has not "

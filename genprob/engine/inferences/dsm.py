@@ -48,6 +48,4 @@ def dsm(
         clip=clip,
         horizon=steps,
     )
-    return Program(
-        (Phase((move,), steps, name="dsm"),), Blocks({"model": model}), "dsm.loss", batch_size=batch_size
-    )
+    return Program((Phase((move,), steps, name="dsm"),), Blocks({"model": model}), "dsm.loss", batch_size=batch_size)

@@ -37,7 +37,9 @@ class HMC:
 
     def init(self, position: Tensor) -> Memory:
         size = torch.tensor(0.1, dtype=position.dtype, device=position.device)
-        return {"size": size, "scale": torch.ones_like(position[0]), "adapted": 0} | _averaging(size) | _nothing(position)
+        return (
+            {"size": size, "scale": torch.ones_like(position[0]), "adapted": 0} | _averaging(size) | _nothing(position)
+        )
 
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
         size, scale = memory["size"], memory["scale"]
