@@ -111,20 +111,24 @@ class Descend:
         return metrics | {"loss": value, "skipped": torch.tensor(float(not finite))}
 
     def _backward(self, blocks: Blocks, batch: Batch | None, inputs: list[nn.Parameter]) -> tuple[Tensor, Metrics]:
-        pieces: list[tuple[float, Batch | None]] = [(1.0, batch)]
-        if self.accumulate > 1 and batch is not None:
-            rows = torch.arange(len(batch), device=batch.values.device)
-            pieces = [(len(part) / len(rows), batch.take(part)) for part in rows.chunk(self.accumulate)]
-        total: Tensor | float = 0.0
-        metrics: Metrics = {}
-        for share, piece in pieces:
-            out = self.loss(blocks, piece)
-            value, found = out if isinstance(out, tuple) else (out, {})
+        if self.accumulate == 1 or batch is None:
+            value, metrics = self._value(blocks, batch)
+            value.backward(inputs=inputs)
+            return value.detach(), {key: metric.detach() for key, metric in metrics.items()}
+        rows = torch.arange(len(batch), device=batch.values.device)
+        total, sums = torch.zeros((), device=rows.device), {}
+        for part in rows.chunk(self.accumulate):
+            share = len(part) / len(rows)
+            value, metrics = self._value(blocks, batch.take(part))
             (share * value).backward(inputs=inputs)
             total = total + share * value.detach()
-            for key, metric in found.items():
-                metrics[key] = metrics.get(key, 0.0) + share * metric.detach()
-        return torch.as_tensor(total), metrics
+            for key, metric in metrics.items():
+                sums[key] = sums.get(key, 0.0) + share * metric.detach()
+        return total, sums
+
+    def _value(self, blocks: Blocks, batch: Batch | None) -> tuple[Tensor, Metrics]:
+        out = self.loss(blocks, batch)
+        return out if isinstance(out, tuple) else (out, {})
 
 
 @dataclass(frozen=True)

@@ -44,8 +44,8 @@ class Transition:
         target: flat name of the block `[chains, *event]` that moves.
         kernel: builds the kernel from the blocks as they stand (an energy that changes as it is learned) and a batch.
         start: where the chains begin if their block is not there yet.
-        adapt: lets a kernel that can adapt do so after each step; two transitions of one name in two phases share their memory,
-            so that one adapts and the other is frozen.
+        adapt: lets a kernel that can adapt do so after each step; two transitions of one name in two phases share
+            their memory, so that one adapts and the other is frozen.
         per_row: the block has a chain for each row of the data, `[rows of the whole, *event]`, and only those of
             the batch's rows move. The kernel's memory is then common to all.
     """

