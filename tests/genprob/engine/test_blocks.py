@@ -60,3 +60,19 @@ def test_restore_takes_the_very_tensors_or_refuses():
         blocks.restore({"net.weight": torch.ones(1, 2)})
     with pytest.raises(PluginError, match=r"'net\.more'"):
         blocks.restore({**saved, "net.more": torch.ones(1)})
+
+
+def test_what_a_module_gains_loses_or_replaces_is_seen_at_once():
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    blocks = Blocks({"net": net})
+    blocks.flat()
+    net[0].weight = nn.Parameter(torch.zeros(2, 2))
+    assert blocks["net.0.weight"] is net[0].weight and blocks.flat()["net.0.weight"] is net[0].weight
+    net[1].running_mean = torch.ones(2)
+    assert blocks["net.1.running_mean"] is net[1].running_mean
+    net.append(nn.Linear(2, 1))
+    assert "net.2.bias" in blocks.flat()
+    net[2].bias = None
+    assert "net.2.bias" not in blocks.flat()
+    net[0] = nn.Linear(3, 2)
+    assert blocks["net.0.weight"].shape == (2, 3)

@@ -73,6 +73,7 @@ def test_moments_of_a_correlated_gaussian(rows, state_of):
     assert float(z_scores(off[..., :, None] * off[..., None, :], COVARIANCE).abs().max()) < 5
     assert float((off.square().mean((0, 1)) / COVARIANCE.diagonal() - 1).abs().max()) < 0.15
     assert len(set(sizes[:WARMUP])) > 0.9 * WARMUP and len(set(sizes[WARMUP:])) == 1, "adapted, then frozen"
+    assert sizes[-1] == pytest.approx(float(state.memory["hmc"]["log_average"].exp())), "the average of those tried"
     assert sum(rates[WARMUP:]) / len(rates[WARMUP:]) == pytest.approx(0.8, abs=0.1)
     torch.testing.assert_close(state.memory["hmc"]["scale"] / SCALE, torch.ones_like(SCALE), atol=0.35, rtol=0)
     shards = sorted(name for name in state.blocks.tensors if name.startswith("draws."))
