@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,3 +36,18 @@ def test_an_unknown_name():
 
     with pytest.raises(AttributeError, match="nothing"):
         _ = testing.nothing
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "testing.md"
+
+
+def test_the_page_lists_every_reference_and_its_accuracy():
+    page = PAGE.read_text(encoding="utf-8")
+    for name, reference in registry.references().items():
+        assert f"| `{name}` |" in page, name
+        assert reference.accuracy.split(";")[0] in page, name
+
+
+def test_the_page_s_example_runs():
+    code = PAGE.read_text(encoding="utf-8").split("```python")[1].split("```")[0]
+    exec(compile(code, str(PAGE), "exec"), {})
