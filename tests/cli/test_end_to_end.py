@@ -356,3 +356,9 @@ def test_an_id_column_is_left_out_by_a_word(tmp_path):
     code, message = failure("fit", table, "--out", tmp_path / "d", *both, "--ignore", "n")
     assert code == 2
     assert "every variable is ignored" in message
+
+
+def test_an_answer_is_written_under_no_other_name(tmp_path):
+    code, message = failure("query", tmp_path, "--target", "x", "--out", tmp_path / "filled.csv")
+    assert code == 2
+    assert "must end in .nc" in message

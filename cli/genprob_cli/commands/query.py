@@ -46,6 +46,8 @@ def query(
 
     if rows is not None and (given or given_json):
         raise UsageError("--rows says what is known in its cells: leave --given and --given-json out")
+    if out is not None and out.suffix.lower() not in (".nc", ".h5", ".hdf5"):
+        raise UsageError(f"{out}: an answer is a netCDF file, and its name must end in .nc, .h5 or .hdf5")
     joint = genprob.load(run)
     tree = joint.query(
         target or None,
