@@ -67,9 +67,14 @@ def panels(edges, nodes=6):
     return (edges[:-1, None] + half * (at + 1)).ravel(), (half * share).ravel()
 
 
-def rule(query, column, draws, count=120):
+def rule(query, column, draws, count=120, *, latent=False):
     """Nodes and weights over a real column, within its evidence; `draws` say where its mass is."""
     support = query.schema.columns[column].support
+    if latent:  # of a tree: oscillating likelihoods leave mass where no draw says so
+        ends = [-8.0, 8.0]
+        if query.kind[0, column] == RANGE:
+            ends = np.clip([query.a[0, column], query.b[0, column]], *ends)
+        return panels(np.linspace(*ends, 251))
     if isinstance(support, Positive):
         there, back, slope = np.log, np.exp, np.exp
     elif isinstance(support, Interval):
@@ -99,7 +104,11 @@ def log_sum_of_points(reference, query, column, draws):
     """log-evidence of one query by summing or integrating that of points over one column."""
     variable = query.schema.columns[column]
     values = listed(variable, draws)
-    x, weight = rule(query, column, draws) if values is None else (values, np.ones_like(values))
+    x, weight = (
+        rule(query, column, draws, latent=variable.name in getattr(reference, "inner", ()))
+        if values is None
+        else (values, np.ones_like(values))
+    )
     points = put(repeated(query, len(x)), column, x)
     far = np.array([bool(reason) for reason in reference.inexact(points)])  # beyond a grid, of no mass
     log_density = np.full(len(x), -np.inf)
