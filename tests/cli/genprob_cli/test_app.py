@@ -107,7 +107,11 @@ def test_other_ends(verb, capsys, body, code, message):
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_unwind_the_verb(verb, number, code, site):
+    # What runs in the background of a shell inherits SIGINT ignored; a person's command does not.
     body = """
+    import signal
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         print('ready', flush=True)
         time.sleep(60)
