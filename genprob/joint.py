@@ -27,10 +27,10 @@ from genprob.model import Model
 from genprob.query import twins
 from genprob.query.audit import Audit
 from genprob.query.batch import QueryBatch
-from genprob.query.capabilities import Conditions, Draws, Proposes
-from genprob.query.diagnostics import log_mean_error
+from genprob.query.capabilities import Draws
 from genprob.query.evidence import wording
 from genprob.query.planner import Explanation, Planner
+from genprob.query.scoring import log_evidence
 from genprob.request import Request, whole
 from genprob.results.answer import answer_tree
 from genprob.results.file import open as open_result
@@ -46,7 +46,6 @@ _CHUNK_FLOATS = 24_000_000
 _CHUNK_QUERIES = 8192
 _PARTICLES = 1024
 """Particles that a strategy is thought to use where no budget is given."""
-_SCORE_PARTICLES = 256
 
 
 class Joint:
@@ -124,8 +123,9 @@ class Joint:
         """log p of each row's known cells: `log_prob` and `standard_error` along the sample dimension, in nats.
 
         Density in data units for true reals, probability for categories, counts and cells. The attribute `kind` is
-        `exact`, or `estimate` (of the probability without bias, so of its log a little low) where latents, or rounding
-        cells of correlated reals, have to be integrated by simulation.
+        `exact`, a bound, or `estimate` (of the probability without bias, so of its log a little low) where latents,
+        or rounding cells of correlated reals, have to be integrated by simulation. `law` says under which law, and
+        `log_partition_se` holds the error of a log-partition function that all rows share.
         """
         table = self.table(data)
         return self._scored(table, None, seed)
@@ -139,46 +139,27 @@ class Joint:
         return self._scored(table, known, seed)
 
     def _scored(self, table: Table, given: np.ndarray | None, seed: int) -> xr.Dataset:
-        value, error, exact = self._log_evidence(table.values, np.ones(self.schema.width, dtype=bool), seed)
+        with running(self.rng(seed)), torch.no_grad():
+            scored = log_evidence(self, table.values)
         if given is not None and given.any():
-            below, below_error, below_exact = self._log_evidence(table.values, given, seed)
-            value, error, exact = value - below, np.hypot(error, below_error), exact and below_exact
+            with running(self.rng(seed)), torch.no_grad():
+                scored = scored.less(log_evidence(self, np.where(given, table.values, np.nan)))
         dim = self.schema.sample_dim
         measures = {v.name: v.measure.text() for v in self.schema if v.measure is not None}
         return xr.Dataset(
             {
-                "log_prob": (dim, value, {"units": "nats"}),
-                "standard_error": (dim, error, {"units": "nats"}),
+                "log_prob": (dim, scored.value, {"units": "nats"}),
+                "standard_error": (dim, scored.error, {"units": "nats"}),
             },
             coords=None if table.coord is None else {dim: (dim, table.coord)},
             attrs={
-                "kind": "exact" if exact else "estimate",
+                "kind": scored.kind,
+                "law": scored.law,
+                "log_partition_se": scored.partition_error,
                 "measure": "; ".join(f"{k}: {v}" for k, v in measures.items()),
                 "model": type(self.model).__name__,
             },
         )
-
-    def _log_evidence(self, values: np.ndarray, keep: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, bool]:
-        """log p of the kept known cells of `[rows, width]`, its standard error, and whether all are exact."""
-        model = self.model
-        if not isinstance(model, Proposes):
-            raise UsageError(f"{type(model).__name__} has no log-probability; it can be sampled and queried")
-        out, error, exact = np.zeros(len(values)), np.zeros(len(values)), True
-        with running(self.rng(seed)), torch.no_grad():
-            for part in self.chunks(len(values), _SCORE_PARTICLES):
-                batch = QueryBatch.from_values(self.schema, np.where(keep, values[part], np.nan))
-                closed = np.zeros(len(batch), dtype=bool)
-                if isinstance(model, Conditions):
-                    closed = np.array([not reason for reason in model.inexact(batch)])
-                exact = exact and bool(closed.all())
-                at = np.arange(len(values))[part]
-                if isinstance(model, Conditions) and closed.any():
-                    out[at[closed]] = torch.logsumexp(model.condition(batch.take(closed)).log_weight, 1).cpu().numpy()
-                if not closed.all():
-                    weights = model.propose(batch.take(~closed), _SCORE_PARTICLES).log_weight.cpu().numpy()
-                    out[at[~closed]] = np.logaddexp.reduce(weights, axis=1)
-                    error[at[~closed]] = log_mean_error(weights)
-        return out, error, exact
 
     # --- asking
 

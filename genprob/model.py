@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pyro
 import torch
@@ -27,11 +27,14 @@ class Model(PyroModule):
     `genprob.query.capabilities` and `genprob.engine.capabilities`; nothing asks for its class.
 
     Attributes:
+        inferences: names of inferences that can train it, the first is the default, where the class itself is given
+            to `genprob.fit`; a plugin states them in its `ModelSpec`.
         precision: dtype in which batches reach the model.
         schema: the modelled variables.
         heads: the likelihoods by support, once `emission_width` or `feature_width` was read; None before.
     """
 
+    inferences: ClassVar[tuple[str, ...]] = ("elbo",)
     heads: Heads | None
     precision: torch.dtype = torch.float32
 

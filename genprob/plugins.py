@@ -98,7 +98,7 @@ def catalogue() -> Catalogue:
     return replace(found, contributions=found.contributions + own)
 
 
-def enlist(factory: Callable[..., Any], *, name: str = "", inferences: tuple[str, ...] = ("elbo",)) -> str:
+def enlist(factory: Callable[..., Any], *, name: str = "", inferences: tuple[str, ...] = ()) -> str:
     """Makes a class of this process known as a model, as a plugin would; returns its name.
 
     For notebooks: a class that is defined again under its name takes the place of the earlier one. What was fitted
@@ -107,9 +107,11 @@ def enlist(factory: Callable[..., Any], *, name: str = "", inferences: tuple[str
     Arguments:
         factory: a `genprob.Model` subclass.
         name: what it is called; the class's own name if empty.
-        inferences: names of inferences that can train it, the first is the default.
+        inferences: names of inferences that can train it, the first is the default; if empty, what the class states
+            as its `inferences`.
     """
     name = name or factory.__name__
+    inferences = inferences or tuple(getattr(factory, "inferences", ())) or ("elbo",)
     summary = (inspect.getdoc(factory) or "").partition("\n")[0]
     _enlisted[name] = ModelSpec(name, f"{_HERE.distribution}:{name}", summary, inferences), factory
     return name

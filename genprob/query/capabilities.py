@@ -9,6 +9,7 @@ from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.query.batch import QueryBatch
+from genprob.query.log_evidence import LogEvidence
 from genprob.results.record import Marginal
 
 
@@ -62,6 +63,15 @@ class Draws(Protocol):
 
     def draw(self, draws: int) -> np.ndarray:
         """Rows of the joint `[draws, width]` in data units, from torch's present random numbers."""
+        ...
+
+
+@runtime_checkable
+class Scores(Protocol):
+    """A model with a likelihood of its own: exact, a bound, or an estimate that says so."""
+
+    def log_evidence(self, queries: QueryBatch) -> LogEvidence:
+        """log p(evidence) of each query, all else integrated out, with its errors; 0 where nothing is known."""
         ...
 
 

@@ -51,7 +51,9 @@ def score(
         "mean_log_prob": float(np.mean(values)),
         "standard_error": spread,
         "estimator_standard_error": float(np.sqrt(np.mean(scores["standard_error"].values ** 2) / len(values))),
+        "log_partition_se": float(scores.attrs["log_partition_se"]),
         "kind": scores.attrs["kind"],
+        "law": scores.attrs["law"],
         "given": given,
         "measure": measures,
         "out": str(out) if out else None,
@@ -59,4 +61,7 @@ def score(
     words = ", ".join(sorted(set(measures.values())))
     columns = ("rows", "mean log-prob", "standard error", "kind", "relative to")
     row = (len(values), document["mean_log_prob"], spread, document["kind"], words)
-    return Answer(document, table(columns, [row]))
+    view = table(columns, [row])
+    if shared := document["log_partition_se"]:
+        view.caption = f"all rows share an error of {shared:.3g} nats, that of the log-partition function"
+    return Answer(document, view)
