@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from operator import is_
 from typing import Any
 
 import torch
@@ -25,19 +26,20 @@ class Blocks:
     def __init__(self, modules: Mapping[str, nn.Module], tensors: Mapping[str, Tensor] | None = None) -> None:
         self.modules = dict(modules)
         self.tensors = dict(tensors or {})
-        self._census = _Census.of(self.modules)
+        self._census = Census.of(self.modules)
 
     def __getitem__(self, name: str) -> Tensor:
-        return self.tensors[name] if name in self.tensors else self._named()[name]
+        return self.tensors[name] if name in self.tensors else self.census().tensors[name]
 
     def flat(self) -> dict[str, Tensor]:
         """Every tensor by its name; a tensor shared between modules appears under its first name only."""
-        return self._named() | self.tensors
+        return self.census().tensors | self.tensors
 
-    def _named(self) -> dict[str, Tensor]:
+    def census(self) -> Census:
+        """The modules' tensors as they are now: the very object of the last call unless one was replaced."""
         if not self._census.holds():
-            self._census = _Census.of(self.modules)
-        return self._census.tensors
+            self._census = Census.of(self.modules)
+        return self._census
 
     def parameters(self, patterns: Iterable[str]) -> dict[str, nn.Parameter]:
         """Trainable tensors whose names match; `PluginError` if there is none."""
@@ -89,7 +91,7 @@ def _matches(name: str, patterns: frozenset[str]) -> bool:
 
 
 @dataclass(frozen=True)
-class _Census:
+class Census:
     """The tensors of some modules by name, and what has to be as it was for the names to hold.
 
     To walk a tree of modules takes a hundred times as long as to see that nothing in it was replaced, and a fit
@@ -97,11 +99,13 @@ class _Census:
     """
 
     tensors: dict[str, Tensor]
-    entries: list[tuple[dict[str, Any], str, object]]
-    sizes: list[tuple[dict[str, Any], int]]
+    owners: list[dict[str, Any]]
+    sizes: list[int]
+    entries: tuple[list[dict[str, Any]], list[str], list[object]]
+    _foreign: dict[frozenset[str], tuple[dict[str, Tensor], dict[str, Tensor]]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, modules: dict[str, nn.Module]) -> _Census:
+    def of(cls, modules: dict[str, nn.Module]) -> Census:
         tensors: dict[str, Tensor] = {}
         seen: set[int] = set()
         for block, module in modules.items():
@@ -112,11 +116,19 @@ class _Census:
         parts = {id(part): part for module in modules.values() for part in module.modules()}.values()
         owners: list[dict[str, Any]] = [modules]
         owners += [owner for part in parts for owner in (part._parameters, part._buffers, part._modules)]
-        entries = [(owner, name, value) for owner in owners for name, value in owner.items()]
-        return cls(tensors, entries, [(owner, len(owner)) for owner in owners])
+        found = [(owner, name, value) for owner in owners for name, value in owner.items()]
+        entries = ([f[0] for f in found], [f[1] for f in found], [f[2] for f in found])
+        return cls(tensors, owners, [len(owner) for owner in owners], entries)
 
     def holds(self) -> bool:
         """True if every module has the very parameters, buffers and parts that it had."""
-        return all(len(owner) == size for owner, size in self.sizes) and all(
-            owner.get(name) is value for owner, name, value in self.entries
-        )
+        owners, names, values = self.entries
+        return list(map(len, self.owners)) == self.sizes and all(map(is_, map(dict.get, owners, names), values))
+
+    def foreign(self, writes: frozenset[str]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """The parameters, and the buffers, that none of the patterns matches."""
+        if writes not in self._foreign:
+            rest = {name: tensor for name, tensor in self.tensors.items() if not matches(name, writes)}
+            buffers = {name: tensor for name, tensor in rest.items() if not isinstance(tensor, nn.Parameter)}
+            self._foreign[writes] = {name: rest[name] for name in rest if name not in buffers}, buffers
+        return self._foreign[writes]

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Protocol
 
 import torch
-from torch import nn
 
 from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks, matches
@@ -116,27 +115,29 @@ class _Feed:
 @contextmanager
 def _guarded(move: Move, blocks: Blocks) -> Iterator[None]:
     """Lets a move write its own blocks only: other buffers are given back as they were, other writes are refused."""
-    foreign = {name: tensor for name, tensor in blocks.flat().items() if not matches(name, move.writes)}
-    buffers = {
-        name: tensor.clone()
-        for name, tensor in foreign.items()
-        if not isinstance(tensor, nn.Parameter) and name not in blocks.tensors
-    }
-    versions = {name: tensor._version for name, tensor in foreign.items() if name not in buffers}
+    census = blocks.census()
+    parameters, buffers = census.foreign(move.writes)
+    free = {name: tensor for name, tensor in blocks.tensors.items() if not matches(name, move.writes)}
+    watched = parameters | free
+    versions = [tensor._version for tensor in watched.values()]
+    values = [buffer.clone() for buffer in buffers.values()]
     try:
         yield
     finally:
         # Whatever their version says: batch normalisation's kernel moves its statistics without counting.
-        with torch.no_grad():
-            for name, value in buffers.items():
-                foreign[name].copy_(value)
-    after = blocks.flat()
-    for name, tensor in foreign.items():
-        if after.get(name) is not tensor or (name in versions and tensor._version != versions[name]):
+        if buffers:
+            with torch.no_grad():
+                for buffer, value in zip(buffers.values(), values, strict=True):
+                    buffer.copy_(value)
+    for (name, tensor), version in zip(watched.items(), versions, strict=True):
+        if tensor._version != version:
             raise _stray(move, name)
-    for name in after:
-        if name not in foreign and not matches(name, move.writes):
-            raise _stray(move, name)
+    for before, after in ((free, blocks.tensors), (parameters | buffers, blocks.census().tensors)):
+        if after is census.tensors:
+            continue  # no tensor of a module was replaced, so none came or went
+        for name in before.keys() | after.keys():
+            if after.get(name) is not before.get(name) and not matches(name, move.writes):
+                raise _stray(move, name)
 
 
 def _stray(move: Move, name: str) -> PluginError:
