@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +11,9 @@ import numpy as np
 import torch
 import xarray as xr
 
-from genprob import auditing
+from genprob import answering, auditing, questions
 from genprob.data.batch import Batch
-from genprob.data.readers import read, read_chunks
+from genprob.data.readers import read
 from genprob.data.schema import Schema
 from genprob.data.schema_file import from_toml
 from genprob.data.table import Table
@@ -24,28 +23,17 @@ from genprob.engine.run import Run
 from genprob.engine.scope import running
 from genprob.errors import PluginError, UsageError
 from genprob.model import Model
-from genprob.query import twins
 from genprob.query.audit import Audit
 from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Draws
-from genprob.query.evidence import wording
 from genprob.query.planner import Explanation, Planner
 from genprob.query.scoring import log_evidence
 from genprob.request import Request, whole
-from genprob.results.answer import answer_tree
-from genprob.results.file import open as open_result
 from genprob.results.file import write
-from genprob.results.join import join
-from genprob.results.provenance import provenance
-from genprob.results.stream import AnswerStream
 
-PRIOR_DRAWS = 1000
-"""Draws of the joint that go with the answer to a single query, to compare with."""
 _CHUNK_FLOATS = 24_000_000
 """Numbers that the particles or the draws of one chunk of queries may take."""
 _CHUNK_QUERIES = 8192
-_PARTICLES = 1024
-"""Particles that a strategy is thought to use where no budget is given."""
 
 
 class Joint:
@@ -111,9 +99,9 @@ class Joint:
         """
         draws = whole("draws", draws, 1)
         schema = replace(self.schema, sample_dim="draw")
-        return Table(schema, self._draw(draws, seed)).to_dataset().assign_coords(draw=np.arange(draws))
+        return Table(schema, self.draw(draws, seed)).to_dataset().assign_coords(draw=np.arange(draws))
 
-    def _draw(self, draws: int, seed: int) -> np.ndarray:
+    def draw(self, draws: int, seed: int) -> np.ndarray:
         if not isinstance(self.model, Draws):
             raise UsageError(f"{type(self.model).__name__} cannot be sampled")
         with running(self.rng(seed)), torch.no_grad():
@@ -206,12 +194,14 @@ class Joint:
                 raise UsageError("give either rows= or given=, not both")
             if audit:
                 raise UsageError("audit=True tests a single answer; `joint.audit()` serves batches")
-            return self._query_rows(rows, names, draws, seed, strategy, budget, out)
+            return answering.of_rows(self, rows, names, draws, seed, strategy, budget, out)
         asked = dict(given or {})
         batch = QueryBatch.from_evidence(self.schema, [asked], names)
         if not batch.asked.any():
             raise UsageError("nothing is asked: every variable is given")
-        tree = self._answered(batch, draws, self.rng(seed), seed, strategy, budget, [asked], single=True, audit=audit)
+        tree = answering.answered(
+            self, batch, draws, self.rng(seed), seed, strategy, budget, [asked], single=True, audit=audit
+        )
         if out is not None:
             write(tree, out)
         return tree
@@ -223,99 +213,92 @@ class Joint:
         names = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
         return Planner(self).explain(QueryBatch.from_evidence(self.schema, [dict(given or {})], names))
 
-    def _query_rows(
-        self, rows: Any, targets: list[str] | None, draws: int, seed: int, strategy: str | None,
-        budget: int | None, out: str | Path | None,
-    ) -> xr.DataTree:  # fmt: skip
-        rng = self.rng(seed)
-        if isinstance(rows, Sequence) and not isinstance(rows, str):
-            mappings = [_mapping(q, row) for q, row in enumerate(rows)]
-            if not mappings:
-                raise UsageError("rows=[]: there is no query")
-            batch = QueryBatch.from_evidence(self.schema, mappings, targets)
-            if not batch.asked.any():
-                raise UsageError("nothing is asked: every variable is given in every row")
-            tree = self._answered(batch, draws, rng, seed, strategy, budget, mappings, single=False)
-            if out is not None:
-                write(tree, out)
-            return tree
-        if out is None:
-            table = self.table(rows)
-            batch = self._holes(table.values, self._asked(np.asarray(np.isnan(table.values).any(0)), targets))
-            return self._answered(batch, draws, rng, seed, strategy, budget, None, single=False)
-        missing = np.zeros(self.schema.width, dtype=bool)
-        for part in self._row_chunks(rows, draws):
-            missing |= np.isnan(part).any(0)
-        asked = self._asked(missing, targets)
-        with AnswerStream(out) as stream:
-            for part in self._row_chunks(rows, draws):
-                batch = self._holes(part, asked)
-                stream.append(self._answered(batch, draws, rng, seed, strategy, budget, None, single=False))
-        tree = open_result(out)
-        assert isinstance(tree, xr.DataTree)
-        return tree
+    def probability(
+        self,
+        event: Mapping[str, Any],
+        given: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        *,
+        draws: int = 4000,
+        seed: int = 0,
+        budget: int | None = None,
+    ) -> xr.DataArray:
+        """p(event | given), a number between 0 and 1.
 
-    def _row_chunks(self, rows: Any, draws: int) -> Iterator[np.ndarray]:
-        """The cells of rows, part by part, each so long that its answer fits in memory."""
-        size = self._chunk(max(draws, _PARTICLES))
-        for ds in read_chunks(rows, size, schema=self.schema, allow_missing=True):
-            yield Table.from_dataset(self.schema, ds, allow_missing=True).values
+        Exact where the joint knows both log-evidences exactly; otherwise the share of draws that fall into the event
+        or the ratio of the evidences, whichever has the smaller error.
 
-    def _asked(self, missing: np.ndarray, targets: list[str] | None) -> tuple[str, ...]:
-        """The variables that are asked: those of `targets` (all if None) of which some row leaves something blank."""
-        names = tuple(v.name for v in self.schema if missing[self.schema.slices[v.name]].any())
-        if not names:
-            raise UsageError("rows= has no holes, so nothing is asked; leave the cells that are asked blank")
-        if targets is None:
-            return names
-        known = [name for name in targets if self.schema[name].name not in names]
-        if known or not targets:
-            which = f"target {known[0]!r} is known in every row" if known else "no target"
-            raise UsageError(f"{which}; blank cells are asked: {', '.join(names)}")
-        return tuple(name for name in names if name in targets)
+        Arguments:
+            event: variable -> `Within`, `OneOf`, or a value of a variable with a step or labels.
+            given: what is known; a list of mappings asks one probability each, along dim `query`.
 
-    def _holes(self, values: np.ndarray, names: tuple[str, ...]) -> QueryBatch:
-        """One query a row, which asks what it leaves blank of the named variables."""
-        if not len(values):
-            raise UsageError("rows= holds no row: there is no query")
-        batch = QueryBatch.from_values(self.schema, values)
-        wanted = np.zeros(self.schema.width, dtype=bool)
-        for name in names:
-            wanted[self.schema.slices[name]] = True
-        return replace(batch, asked=batch.asked & wanted, names=names)
+        The coordinates `standard_error`, `reliable` (0 or 1), `guarantee` and `reasons` say how far to trust it.
+        Raises `UsageError` for events of probability zero and for variables that are given as well.
 
-    def _answered(
-        self, batch: QueryBatch, draws: int, rng: Randomness, seed: int, strategy: str | None, budget: int | None,
-        given: list[dict[str, Any]] | None, *, single: bool, audit: bool = False,
-    ) -> xr.DataTree:  # fmt: skip
-        started = time.monotonic()
-        planner = Planner(self, strategy)
-        batch = replace(batch, names=batch.targets)
-        with running(rng), torch.no_grad():
-            answers = [
-                planner.answer(batch.take(part), draws, seed, budget, single=single)
-                for part in self.chunks(len(batch), max(budget or _PARTICLES, draws))
-            ]
-            answer = join(answers)
-            if self.run is not None and not self.run.finished:
-                told = f"fit: stopped at step {self.run.step}, not finished; resume it"
-                answer = replace(answer, reasons=[f"{told}; {r}" if r else told for r in answer.reasons])
-            if audit:
-                like = np.random.default_rng([seed, 1])
-                answer = twins.regrade(
-                    answer, twins.judge(self, batch, strategy=answer.strategy[0], budget=budget, rng=like)
-                )
-        if single:
-            answer = replace(answer, prior=self._draw(PRIOR_DRAWS, seed)[None])
-        run = str(self.run.path) if self.run is not None else ""
-        return answer_tree(
-            replace(
-                answer,
-                seconds=time.monotonic() - started,
-                given=None if given is None else [{k: wording(v) for k, v in row.items()} for row in given],
-                provenance=provenance(seed=seed, run=run),
-            )
-        )
+        >>> import genprob
+        >>> joint = genprob.fit({"x": [0.5, 1.25, 0.75, 1.5], "g": ["a", "b", "a", "b"]}, components=1)
+        >>> round(float(joint.probability({"g": "a"})), 2)
+        0.5
+        """
+        return questions.probability(self, event, given, draws=whole("draws", draws, 2), seed=seed, budget=budget)
+
+    def expectation(
+        self,
+        function: Callable[[xr.Dataset], xr.DataArray],
+        targets: Iterable[str] | str | None = None,
+        given: Mapping[str, Any] | None = None,
+        *,
+        draws: int = 4000,
+        seed: int = 0,
+        budget: int | None = None,
+    ) -> xr.DataArray:
+        """E[function(targets) | given], with its Monte Carlo error as the coordinate `standard_error`.
+
+        Arguments:
+            function: takes the draws (dims chain, draw) and returns one value per draw, such as
+                `lambda d: d["price"] / d["carat"]`.
+        """
+        return questions.expectation(function, self.query(targets, given, draws=draws, seed=seed, budget=budget))
+
+    def influence(
+        self,
+        targets: Iterable[str] | str,
+        given: Mapping[str, Any],
+        *,
+        draws: int = 400,
+        seed: int = 0,
+        budget: int | None = None,
+    ) -> xr.Dataset:
+        """Which evidence moved the targets: KL(p(targets | all) || p(targets | all but one)) in nats, largest first.
+
+        Nothing else of the evidence stands in for a piece that has a large `change`; two pieces that say the same may
+        both have a small one.
+        """
+        names = [targets] if isinstance(targets, str) else list(targets)
+        return questions.influence(self, names, given, draws=whole("draws", draws, 2), seed=seed, budget=budget)
+
+    def surprise(self, data: Any, *, seed: int = 0) -> xr.Dataset:
+        """How unexpected each known cell is given the rest of its row: -log p(cell | rest), in nats.
+
+        `rank` is the share of the training cells of the variable that are less surprising: near 1 for an anomaly.
+        """
+        return questions.surprise(self, self.table(data), seed)
+
+    def mode(
+        self,
+        targets: Iterable[str] | str | None = None,
+        given: Mapping[str, Any] | None = None,
+        *,
+        draws: int = 1000,
+        seed: int = 0,
+        budget: int | None = None,
+    ) -> xr.Dataset:
+        """The likeliest values of the targets: the likeliest level of one label, else the likeliest of many draws.
+
+        The attributes `log_prob` and `caveat` say what was found: the draws are no optimum, and the mode of a density
+        moves with the units of its variables.
+        """
+        names = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
+        return questions.mode(self, names, given or {}, draws=whole("draws", draws, 1), seed=seed, budget=budget)
 
     # --- auditing
 
@@ -357,13 +340,13 @@ class Joint:
 
     # --- inside
 
-    def _chunk(self, particles: int) -> int:
+    def chunk(self, particles: int) -> int:
         """How many queries of so many particles or draws are answered at once."""
         return max(1, min(_CHUNK_QUERIES, _CHUNK_FLOATS // (particles * max(4, self.schema.width))))
 
     def chunks(self, queries: int, particles: int) -> Iterator[slice]:
         """Parts of a batch of queries, of as many particles each, that fit in memory."""
-        step = self._chunk(particles)
+        step = self.chunk(particles)
         for first in range(0, queries, step):
             yield slice(first, min(queries, first + step))
 
@@ -374,12 +357,6 @@ class Joint:
     def table(self, data: Any) -> Table:
         """Data in any form that `genprob.read` takes, as numbers under this schema; absent variables are missing."""
         return Table.from_dataset(self.schema, read(data, schema=self.schema, allow_missing=True), allow_missing=True)
-
-
-def _mapping(q: int, row: Any) -> dict[str, Any]:
-    if not isinstance(row, Mapping):
-        raise UsageError(f"rows[{q}] is {row!r}: a list of rows holds mappings {{variable: evidence}}")
-    return dict(row)
 
 
 def load(path: str | Path, *, device: str = "auto", checkpoint: int | None = None) -> Joint:

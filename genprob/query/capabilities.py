@@ -76,6 +76,15 @@ class Scores(Protocol):
 
 
 @runtime_checkable
+class ScoresCells(Protocol):
+    """A model that knows exactly how likely each variable of a row is given the rest of the row."""
+
+    def log_conditionals(self, values: np.ndarray) -> np.ndarray:
+        """log p(variable | the other known cells) of `[rows, width]`, data units: `[rows, variables]`, NaN at holes."""
+        ...
+
+
+@runtime_checkable
 class ScoresRows(Protocol):
     """A quick log-density of the known cells of rows, for the support of evidence."""
 
