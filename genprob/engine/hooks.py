@@ -58,3 +58,9 @@ def genprob_inferences() -> Iterable[InferenceSpec]:
         summary="Hamiltonian Monte Carlo of a posterior, adapted first and then frozen",
         reference="Duane et al. 1987",
     )
+    yield InferenceSpec(
+        name="nuts",
+        factory="genprob.engine.inferences.nuts:nuts",
+        summary="the no-U-turn sampler of a posterior, adapted first and then frozen",
+        reference="Hoffman and Gelman 2014",
+    )

@@ -22,7 +22,7 @@ class Kernel(Protocol):
     def init(self, position: Tensor) -> Memory: ...
 
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
-        """One transition of `[chains, *event]`."""
+        """One transition of `[chains, *event]`; metrics are numbers, or one per chain."""
         ...
 
 
@@ -46,6 +46,8 @@ class Transition:
         start: where the chains begin if their block is not there yet.
         adapt: lets a kernel that can adapt do so after each step; two transitions of one name in two phases share
             their memory, so that one adapts and the other is frozen.
+        stats: prefix of blocks that hold the kernel's metrics of each chain, `"<stats>.<metric>" [chains]`, for a
+            `Record` to keep; None for none. What is logged are their means over the chains.
         per_row: the block has a chain for each row of the data, `[rows of the whole, *event]`, and only those of
             the batch's rows move. The kernel's memory is then common to all.
     """
@@ -59,10 +61,11 @@ class Transition:
     start: Callable[[Blocks, Batch | None], Tensor] | None = None
     adapt: bool = False
     per_row: bool = False
+    stats: str | None = None
 
     @property
     def writes(self) -> frozenset[str]:
-        return frozenset({self.target})
+        return frozenset({self.target} if self.stats is None else {self.target, f"{self.stats}.*"})
 
     def init(self, blocks: Blocks) -> Memory:
         """Nothing: a kernel's memory begins with its first batch."""
@@ -80,7 +83,11 @@ class Transition:
         if rows is not None:
             # In place: a copy of all chains at every step would cost as much as the whole data.
             new = chains.index_copy_(0, rows, new)
-        return {self.target: new}, memory, metrics
+        logged = {
+            name: value.to(torch.get_default_dtype()).mean() if value.ndim else value for name, value in metrics.items()
+        }
+        kept = {} if self.stats is None else {f"{self.stats}.{name}": value for name, value in metrics.items()}
+        return {self.target: new} | kept, memory, logged
 
     def _chains(self, blocks: Blocks, batch: Batch | None) -> Tensor:
         if self.start is not None and self.target not in blocks.tensors:

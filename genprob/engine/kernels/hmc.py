@@ -1,116 +1,93 @@
-"""Hamiltonian Monte Carlo: step size by dual averaging, a diagonal mass from the chains' own spread."""
+"""Hamiltonian Monte Carlo with trajectories of random length."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from genprob.engine.kernels.density import LogDensity, ValueAndGradient, checked, differentiated, summed
+from genprob.engine.kernels.metropolis import accepted, chosen
+from genprob.engine.kernels.stride import Stride
+from genprob.engine.kernels.warmup import Mass, Warmup
 from genprob.engine.move import Metrics
 from genprob.engine.state import Memory
 
-# Shares of the warm-up at which the mass is set anew from what was seen since the one before.
-_SEEN_FROM, _MASS_AT = 0.05, (0.15, 0.35, 0.85)
+DIVERGED = 1000.0
+"""Nats by which the energy of a trajectory may rise before it is called divergent."""
 
 
 @dataclass(frozen=True)
 class HMC:
     """Leapfrog trajectories, accepted or refused (Duane et al. 1987; Hoffman and Gelman 2014 for the adaptation).
 
-    All chains share the length of a trajectory, drawn anew for each, the step size and the mass. `adapt` is to be
-    called after each of the first `warmup` steps; then both are frozen, and the chain leaves its law invariant.
+    All chains share the length of a trajectory, drawn anew for each; those of one query share step size and mass.
+    `adapt` is to be called after each of the first `warmup` steps; then both are frozen, and the chain leaves its law
+    invariant. Metrics, one number per chain: `acceptance`, `energy` (of the Hamiltonian), `diverging`; per query:
+    `step_size`; and `leapfrogs`.
 
     Arguments:
-        log_density: `[chains, *event] -> [chains]`, up to a constant; gradients are taken through it.
+        log_density: `[chains, *event] -> [chains]`, or with leading queries, in nats up to a constant.
         leapfrogs: longest trajectory in leapfrog steps.
         warmup: adapted steps.
         target: wanted mean probability of acceptance.
+        value_and_gradient: the log-density with its gradient, where an analytic one is faster than autograd.
+        mass: the inverse mass that is learned: `unit`, `diagonal` or `dense`.
+        size: first step size.
     """
 
-    log_density: Callable[[Tensor], Tensor]
+    log_density: LogDensity
     leapfrogs: int = 16
     warmup: int = 0
     target: float = 0.8
+    value_and_gradient: ValueAndGradient | None = None
+    mass: Mass = "diagonal"
+    size: float = 0.1
+
+    adjusted: ClassVar[bool] = True
+
+    @property
+    def _warmup(self) -> Warmup:
+        return Warmup(self.warmup, self.target, self.mass, self.size)
 
     def init(self, position: Tensor) -> Memory:
-        size = torch.tensor(0.1, dtype=position.dtype, device=position.device)
-        return (
-            {"size": size, "scale": torch.ones_like(position[0]), "adapted": 0} | _averaging(size) | _nothing(position)
-        )
+        return self._warmup.init(position, checked(self.log_density(position), position).ndim)
 
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
-        size, scale = memory["size"], memory["scale"]
-        at, (before, gradient) = position, self._slope(position)
-        momentum = start = torch.randn_like(position)
-        for _ in range(1 + int(torch.randint(self.leapfrogs, ()))):
-            momentum = momentum + 0.5 * size * scale * gradient
-            at = at + size * scale * momentum
-            after, gradient = self._slope(at)
-            momentum = momentum + 0.5 * size * scale * gradient
-        gain = after - before + 0.5 * (_squares(start) - _squares(momentum))
-        # A trajectory that left the numbers is refused, like any other step into nowhere.
-        chance = torch.nan_to_num(gain, nan=-math.inf).clamp(max=0.0).exp()
-        accepted = torch.rand_like(chance) < chance
-        new = torch.where(accepted.reshape(-1, *[1] * (position.ndim - 1)), at, position)
-        return new, memory, {"acceptance": chance.mean(), "step_size": size}
+        slope = differentiated(self.log_density, self.value_and_gradient)
+        at, (before, gradient) = position, slope(position)
+        stride = Stride.of(memory, position, before.ndim, dense=self.mass == "dense")
+        start = torch.randn_like(position)
+        after, momentum = before, start
+        leapfrogs = 1 + int(torch.randint(self.leapfrogs, ()))
+        for taken in range(leapfrogs):
+            # Two half kicks make a whole one, except at the ends.
+            momentum = stride.kicked(momentum, gradient, 1.0 if taken else 0.5)
+            at = stride.moved(at, momentum)
+            after, gradient = slope(at)
+        momentum = stride.kicked(momentum, gradient)
+        first, last = kinetic(start, before.ndim) - before, kinetic(momentum, before.ndim) - after
+        chance, accept = accepted(first - last)
+        metrics = {
+            "acceptance": chance,
+            "energy": torch.where(accept, last, first),
+            "diverging": diverging(last - first),
+            "leapfrogs": before.new_tensor(leapfrogs),
+            "step_size": memory["size"],
+        }
+        return chosen(accept, at, position), memory, metrics
 
     def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
-        done = memory["adapted"]
-        if done >= self.warmup:
-            return memory
-        memory = memory | {"adapted": done + 1} | self._average(memory, metrics["acceptance"])
-        if done >= _SEEN_FROM * self.warmup:
-            memory |= _seen(position, memory)
-        if done + 1 in {math.ceil(share * self.warmup) for share in _MASS_AT} and memory["count"] > 1:
-            count = memory["count"]
-            variance = memory["squares"] / (count - 1)
-            # Drawn towards small values while little was seen, as in Stan.
-            variance = (count * variance + 5e-3) / (count + 5)
-            memory |= {"scale": variance.sqrt()} | _averaging(memory["size"]) | _nothing(position)
-        if done + 1 == self.warmup:
-            memory |= {"size": memory["log_average"].exp()}
-        return memory
-
-    def _average(self, memory: Memory, acceptance: Tensor) -> Memory:
-        """One step of dual averaging (Hoffman and Gelman 2014, algorithm 5)."""
-        n = memory["averaged"] + 1
-        error = memory["error"] + (self.target - acceptance - memory["error"]) / (n + 10)
-        log_size = memory["anchor"] - math.sqrt(n) / 0.05 * error
-        weight = n**-0.75
-        log_average = weight * log_size + (1 - weight) * memory["log_average"]
-        return {"averaged": n, "error": error, "size": log_size.exp(), "log_average": log_average}
-
-    def _slope(self, position: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.enable_grad():
-            at = position.detach().requires_grad_()
-            value = self.log_density(at)
-            (gradient,) = torch.autograd.grad(value.sum(), at)
-        return value.detach(), gradient
+        return self._warmup.step(position, memory, metrics["acceptance"])
 
 
-def _averaging(size: Tensor) -> Memory:
-    """Dual averaging begun anew, drawn towards ten times the present size."""
-    return {"averaged": 0, "error": torch.zeros_like(size), "anchor": (10 * size).log(), "log_average": size.log()}
+def kinetic(momentum: Tensor, lead: int) -> Tensor:
+    """Kinetic energy of whitened momenta, one per chain."""
+    return 0.5 * summed(momentum.square(), lead)
 
 
-def _nothing(position: Tensor) -> Memory:
-    return {"count": 0, "mean": torch.zeros_like(position[0]), "squares": torch.zeros_like(position[0])}
-
-
-def _seen(position: Tensor, memory: Memory) -> Memory:
-    """Welford's moments with all chains added (Chan et al. 1979)."""
-    count, chains = memory["count"], len(position)
-    mean, off = position.mean(0), position.mean(0) - memory["mean"]
-    squares = (position - mean).square().sum(0) + off.square() * count * chains / (count + chains)
-    return {
-        "count": count + chains,
-        "mean": memory["mean"] + off * chains / (count + chains),
-        "squares": memory["squares"] + squares,
-    }
-
-
-def _squares(momentum: Tensor) -> Tensor:
-    return momentum.square().flatten(1).sum(1)
+def diverging(rise: Tensor) -> Tensor:
+    """Where an energy rose by more than `DIVERGED`, or left the numbers."""
+    return ~(rise < DIVERGED)
