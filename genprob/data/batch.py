@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ class Batch:
         observed: `[rows, schema.width]` bool, False at holes.
         index: `[rows]` int64, which rows of the whole they are.
         total: number of rows of the whole.
+        copies: how often each row stands in succession; what depends on rows alone is computed for `distinct` ones.
     """
 
     schema: Schema
@@ -30,6 +31,7 @@ class Batch:
     observed: Tensor
     index: Tensor
     total: int
+    copies: int = 1
 
     def __len__(self) -> int:
         return len(self.values)
@@ -47,6 +49,20 @@ class Batch:
     def take(self, index: Tensor) -> Batch:
         """The rows at these positions of this batch."""
         return Batch(self.schema, self.values[index], self.observed[index], self.index[index], self.total)
+
+    def repeat(self, copies: int) -> Batch:
+        """Every row `copies` times in succession."""
+        if copies == 1:
+            return self
+        out = self.take(torch.arange(len(self), device=self.index.device).repeat_interleave(copies))
+        return replace(out, total=self.total * copies, copies=self.copies * copies)
+
+    @property
+    def distinct(self) -> Batch:
+        """One of each row's copies."""
+        if self.copies == 1:
+            return self
+        return replace(self.take(torch.arange(0, len(self), self.copies, device=self.index.device)), copies=1)
 
     def plate(self):
         """The one plate over the batch's rows; log-probabilities inside are scaled to the whole data."""

@@ -23,6 +23,12 @@ def genprob_inferences() -> Iterable[InferenceSpec]:
         reference="Hoffman et al. 2013",
     )
     yield InferenceSpec(
+        name="iwae",
+        factory="genprob.engine.inferences.iwae:iwae",
+        summary="variational inference by the importance-weighted bound",
+        reference="Burda, Grosse and Salakhutdinov 2016; Tucker et al. 2019",
+    )
+    yield InferenceSpec(
         name="ml",
         factory="genprob.engine.inferences.ml:ml",
         summary="maximum likelihood by gradients of an exact log-density",

@@ -108,7 +108,7 @@ class LatentProgram(Model):
         repeated = torch.as_tensor(values, dtype=dtype, device=device).repeat_interleave(copies, 0)
         observed = torch.as_tensor(known, device=device).repeat_interleave(copies, 0)
         n = len(repeated)
-        return Batch(self.schema, repeated, observed, torch.arange(n, device=device), n)
+        return Batch(self.schema, repeated, observed, torch.arange(n, device=device), n, copies)
 
     def _emitting(self) -> Heads:
         if self.heads is None:

@@ -5,7 +5,7 @@ import pytest
 from genprob import plugins
 from genprob.testing import check
 
-FAST = {"mixture": {"components": 2}}
+FAST = {"mixture": {"components": 2}, "vae": {"latent": 2, "hidden": (16,)}}
 
 
 @pytest.mark.parametrize("name", [spec.name for spec, owner in plugins.specs("model") if owner == "genprob"])

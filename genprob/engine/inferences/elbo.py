@@ -17,6 +17,8 @@ def elbo(
     lr: float = 1e-2,
     batch_size: int = 512,
     particles: int = 1,
+    beta: float = 1.0,
+    amortise: float = 0.0,
     clip: float | None = 100.0,
     weight_decay: float = 0.0,
     holdout: float = 0.1,
@@ -30,6 +32,8 @@ def elbo(
         lr: peak learning rate; warmed up over the first twentieth, then half a cosine to zero.
         batch_size: rows of a step.
         particles: samples of the guide per row.
+        beta: weight of the divergence from the prior (Higgins et al. 2017); 1 is the bound itself.
+        amortise: weight of teaching the guide to serve any mask (Strauss and Oliva 2022), 0 for none.
         clip: largest gradient norm, None for no limit.
         weight_decay: decay of matrices.
         holdout: share of the rows kept to stop early by.
@@ -39,7 +43,7 @@ def elbo(
     move = Descend(
         "elbo",
         frozenset({"model.*"}),
-        bound(model, particles=particles),
+        bound(model, particles=particles, beta=beta, amortise=amortise),
         adam(lr, weight_decay),
         warmup_cosine(),
         clip=clip,

@@ -8,19 +8,44 @@ from torch import Tensor
 from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
 from genprob.engine.descend import Loss
+from genprob.engine.losses.amortise import matching
+from genprob.engine.losses.weights import rowwise, weights
+from genprob.engine.move import Metrics
+from genprob.errors import UsageError
 from genprob.model import Model
 
 
-def elbo(model: Model, *, particles: int = 1) -> Loss:
+def elbo(model: Model, *, particles: int = 1, beta: float = 1.0, amortise: float = 0.0) -> Loss:
     """Negative ELBO in nats per row of the whole data (Jordan et al. 1999; Kingma and Welling 2014).
 
-    Discrete sites marked for parallel enumeration are summed out exactly. One ELBO object serves one run, since it
-    remembers the plate nesting of its first model.
-    """
-    bound = TraceEnum_ELBO(num_particles=particles, max_plate_nesting=1, strict_enumeration_warning=False)
+    Where every latent is drawn row by row from laws whose draws have gradients, the divergence of normals from
+    normals is taken itself. Otherwise Pyro's bound is used: discrete sites marked for parallel enumeration are summed
+    out exactly, others have the gradient of their score. One loss serves one run, since it remembers which.
 
-    def loss(blocks: Blocks, batch: Batch | None) -> Tensor:
+    Arguments:
+        beta: weight of the divergence (Higgins et al. 2017); the loss bounds the evidence where it is 1.
+        amortise: weight of `matching`, which teaches the guide to serve any mask.
+    """
+    general = TraceEnum_ELBO(num_particles=particles, max_plate_nesting=1, strict_enumeration_warning=False)
+    plain: list[bool] = []
+
+    def loss(blocks: Blocks, batch: Batch | None) -> Tensor | tuple[Tensor, Metrics]:
         assert batch is not None
-        return bound.differentiable_loss(model.model, model.guide, batch) / batch.total
+        if not plain:
+            plain.append(rowwise(model, batch))
+        if not plain[0]:
+            if beta != 1 or amortise:
+                what = "beta other than 1" if beta != 1 else "amortise"
+                raise UsageError(f"{type(model).__name__}: {what} needs latents that the guide draws row by row")
+            return general.differentiable_loss(model.model, model.guide, batch) / batch.total
+        drawn = weights(model, batch, particles, analytic=True)
+        likelihood, divergence = drawn.likelihood.mean(), drawn.divergence.mean()
+        value = beta * divergence - likelihood
+        metrics = {"likelihood": likelihood, "divergence": divergence}
+        if amortise:
+            first = {name: z[::particles] for name, z in drawn.latents.items()}
+            metrics["matching"] = matching(model, batch, first)
+            value = value + amortise * metrics["matching"]
+        return value, metrics
 
     return loss

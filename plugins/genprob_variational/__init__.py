@@ -1,0 +1,1 @@
+"""Variational autoencoders: latent codes with amortised guides."""
