@@ -279,7 +279,8 @@ class Joint:
     def surprise(self, data: Any, *, seed: int = 0) -> xr.Dataset:
         """How unexpected each known cell is given the rest of its row: -log p(cell | rest), in nats.
 
-        `rank` is the share of the training cells of the variable that are less surprising: near 1 for an anomaly.
+        `excess` is the surprise above that of the variable's average training cell, which compares variables of
+        different units and measures; `rank` is the share of the training cells that are less surprising.
         """
         return questions.surprise(self, self.table(data), seed)
 

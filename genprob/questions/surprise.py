@@ -23,11 +23,12 @@ def surprise(joint: Joint, table: Table, seed: int) -> xr.Dataset:
     known = reference.observed.cpu().numpy()
     usual, _ = _surprises(joint, np.where(known, reference.values.double().cpu().numpy(), np.nan), seed)
     found, error = _surprises(joint, table.values, seed)
-    rank = np.full(found.shape, np.nan)
+    rank, excess = np.full(found.shape, np.nan), np.full(found.shape, np.nan)
     for j in range(found.shape[1]):
         least = np.sort(usual[:, j][np.isfinite(usual[:, j])])
         if len(least):
             rank[:, j] = np.searchsorted(least, found[:, j], side="left") / len(least)
+            excess[:, j] = found[:, j] - least.mean()
     rank[np.isnan(found)] = np.nan
     dim = joint.schema.sample_dim
     dims, names = (dim, "variable"), list(joint.schema.names)
@@ -36,6 +37,11 @@ def surprise(joint: Joint, table: Table, seed: int) -> xr.Dataset:
         {
             "surprise": (dims, found, {"units": "nats"}),
             "standard_error": (dims, error, {"units": "nats"}),
+            "excess": (
+                dims,
+                excess,
+                {"units": "nats", "long_name": "surprise above that of the average training cell"},
+            ),
             "rank": (dims, rank, {"long_name": "share of training cells of the variable that are less surprising"}),
         },
         coords,

@@ -24,7 +24,7 @@ def influence(
     import genprob
     from genprob.errors import UsageError
     from genprob.query.grammar import read_given
-    from genprob_cli.render import table
+    from genprob_cli.render import stack, table
 
     if not target:
         raise UsageError("no target: name at least one variable with --target")
@@ -38,5 +38,5 @@ def influence(
     headings = ("evidence", "value", "change in nats", "standard error", f"mean of {target[0]} without it")
     view = table(headings[: 1 + len(names)], [tuple(row.values()) for row in rows])
     if "mean" in found:
-        view.caption = f"mean of {target[0]} given all: {float(found['mean']):.4g}"
+        view = stack(view, f"mean of {target[0]} given all: {float(found['mean']):.4g}")
     return Answer({"targets": target, "influence": rows, "reliable": found.attrs["reliable"]}, view)

@@ -34,7 +34,7 @@ def score(
 
     import genprob
     from genprob_cli.export import check, export
-    from genprob_cli.render import table
+    from genprob_cli.render import stack, table
 
     if out is not None:
         check(out)
@@ -63,5 +63,5 @@ def score(
     row = (len(values), document["mean_log_prob"], spread, document["kind"], words)
     view = table(columns, [row])
     if shared := document["log_partition_se"]:
-        view.caption = f"all rows share an error of {shared:.3g} nats, that of the log-partition function"
+        view = stack(view, f"all rows share an error of {shared:.3g} nats, that of the log-partition function")
     return Answer(document, view)

@@ -28,7 +28,7 @@ def surprise(
     import genprob
     from genprob.errors import UsageError
     from genprob_cli.export import export
-    from genprob_cli.render import table
+    from genprob_cli.render import stack, table
 
     if out is not None and out.suffix.lower() != ".nc":
         raise UsageError(f"{out}: cells of rows are an array; the name must end in .nc")
@@ -38,7 +38,7 @@ def surprise(
     if out is not None:
         export(found, out)
     dim = joint.schema.sample_dim
-    values = found["surprise"].values
+    values = found["excess"].values
     order = [i for i in np.argsort(-np.nan_to_num(values, nan=-np.inf), axis=None)[:top]]
     cells = []
     for row, column in zip(*np.unravel_index(order, values.shape), strict=True):
@@ -48,10 +48,12 @@ def surprise(
         label = found[dim].values[row].item() if dim in found.coords else int(row)
         value = rows[name].isel({dim: int(row)})
         said = str(value.item()) if value.ndim == 0 else f"array of {value.size}"
-        rank = float(found["rank"].values[row, column])
-        cells.append(
-            {dim: label, "variable": name, "value": said, "surprise": values[row, column].item(), "rank": rank}
-        )
-    view = table((dim, "variable", "value", "surprise", "rank"), [tuple(cell.values()) for cell in cells])
-    view.caption = "surprise: -log p(cell | rest of the row) in nats; rank: share of training cells less surprising"
+        numbers = {key: float(found[key].values[row, column]) for key in ("excess", "surprise", "rank")}
+        cells.append({dim: label, "variable": name, "value": said, **numbers})
+    headings = (dim, "variable", "value", "excess", "surprise", "rank")
+    words = (
+        "surprise: -log p(cell | rest of the row) in nats; excess: above the variable's average training cell; "
+        "rank: share of its training cells that are less surprising"
+    )
+    view = stack(table(headings, [tuple(cell.values()) for cell in cells]), words)
     return Answer({"cells": cells, "out": str(out) if out else None}, view)

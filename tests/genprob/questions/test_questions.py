@@ -142,6 +142,9 @@ def test_surprise_is_the_conditional_density_of_each_cell(gaussian, names):
         truth = -stats.norm(mean, sd).logpdf(row[j])
         assert float(found["surprise"].sel(variable=name)[0]) == pytest.approx(truth, abs=1e-6)
     assert float(found["rank"].sel(variable=names[1])[0]) > 0.98
+    _, sd = conditional(1, [0, 2], row[[0, 2]])
+    usual = 0.5 * np.log(2 * np.pi * np.e * sd**2)
+    assert float((found["surprise"] - found["excess"]).sel(variable=names[1])[0]) == pytest.approx(usual, abs=0.2)
 
 
 def test_the_ranks_of_ordinary_rows_are_uniform_and_holes_have_none(gaussian, names):

@@ -59,7 +59,7 @@ def test_influence_without_a_target_exits_with_two(places, capsys):
 
 def test_the_odd_row_comes_first_and_all_cells_are_written(places, capsys):
     found = document(capsys, "surprise", places / "run", places / "rows.csv", "--out", places / "odd.nc", "--top", 3)
-    assert len(found["cells"]) == 3 and found["cells"][0]["surprise"] > 20
+    assert len(found["cells"]) == 3 and found["cells"][0]["excess"] > 20
     first = found["cells"][0]
-    assert first["variable"] in ("x", "y") and first["rank"] == 1.0 and list(first.values())[0] in (7, 8)
+    assert first["variable"] in ("x", "y") and first["rank"] == 1.0 and next(iter(first.values())) in (7, 8)
     assert genprob.open(places / "odd.nc")["surprise"].shape == (20, 3)
