@@ -19,8 +19,8 @@ def rhat(draws: Tensor) -> Tensor:
 
     >>> _ = torch.manual_seed(0)
     >>> draws = torch.randn(500, 4, 2) + torch.tensor([[0.0, 0.0], [0.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
-    >>> [round(float(value), 2) for value in rhat(draws)]
-    [1.0, 1.14]
+    >>> (rhat(draws) < 1.01).tolist()
+    [True, False]
     """
     halves = split(checked(draws))
     flat = halves.flatten(0, 1)
