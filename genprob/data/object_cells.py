@@ -6,13 +6,14 @@ import datetime
 import decimal
 import math
 import numbers
+import re
 from typing import Any
 
 import numpy as np
 
 from genprob.data.codec import factorize, label
 from genprob.data.origin import Origin
-from genprob.data.text_cells import misfit_message, misfits
+from genprob.data.text_cells import DATE, misfit_message, misfits
 from genprob.errors import DataError
 
 _SCALAR = (str, bytes, numbers.Real, np.number, np.bool_, decimal.Decimal)
@@ -21,9 +22,10 @@ _SCALAR = (str, bytes, numbers.Real, np.number, np.bool_, decimal.Decimal)
 def tidy(array: Any, name: str, origin: Origin, categorical: bool = False) -> np.ndarray:
     """Numbers and booleans as they are, dates as datetime64, labels as objects (`str`, None where missing or blank).
 
-    Objects are read by what they hold: booleans, numbers, dates, strings, or arrays of one shape (stacked to
-    `[row, *event]`). Masked cells become missing; durations become seconds. `categorical` says that the variable is
-    known to hold labels. Raises `DataError` for types that are no data, and for numbers with a few stray strings.
+    Objects are read by what they hold: booleans, numbers, dates (as texts too, `2024-03-01`), strings, or arrays of
+    one shape (stacked to `[row, *event]`). Masked cells become missing; durations become seconds. `categorical` says
+    that the variable is known to hold labels. Raises `DataError` for types that are no data, and for numbers with a
+    few stray strings.
     """
     if isinstance(array, np.ma.MaskedArray):
         array = _unmasked(array)
@@ -89,6 +91,8 @@ def _objects(array: np.ndarray, name: str, origin: Origin, categorical: bool) ->
             "which is no number, label or date"
         )
     texts = [None if value is None else label(value) for value in values]
+    if types == {str} and not categorical and all(re.match(DATE, t) for t in texts if t is not None):
+        return _from_distinct(codes, _dates(texts, codes, array, name, origin), np.datetime64("NaT", "us"))
     if not categorical:
         _refuse_misfits(array, codes, texts, name, origin)
     return _from_distinct(codes, texts, None)
@@ -98,6 +102,17 @@ def _from_distinct(codes: np.ndarray, values: list[Any], missing: Any) -> np.nda
     """Each cell's value from the distinct ones; the code -1 is missing."""
     table = np.array([*values, missing], dtype=object if missing is None else None)
     return table[codes]
+
+
+def _dates(texts: list[str | None], codes: np.ndarray, array: np.ndarray, name: str, origin: Origin) -> list[Any]:
+    """The dates that texts of their form spell. Raises `DataError` for days that no calendar has."""
+    out = []
+    for i, text in enumerate(texts):
+        try:
+            out.append(np.datetime64("NaT" if text is None else text.strip().removesuffix("Z"), "us"))
+        except ValueError:
+            raise DataError(misfit_message(name, codes == i, array, origin, "dates")) from None
+    return out
 
 
 def _refuse_misfits(array: np.ndarray, codes: np.ndarray, texts: list[str | None], name: str, origin: Origin) -> None:

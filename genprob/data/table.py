@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -54,7 +55,7 @@ class Table:
 
         Raises `DataError` naming source, variable, row and value.
         """
-        schema = schema.modelled
+        stated, schema = schema, schema.modelled
         present = [name for name in schema.names if name in ds.variables]
         dim = sample_dimension(ds[present] if present else ds, schema.sample_dim)
         origin = of_dataset(ds, dim, source)
@@ -65,6 +66,8 @@ class Table:
                 f"{origin.source}: no variable {', '.join(map(repr, absent))}; "
                 f"it has {', '.join(map(repr, ds.data_vars))}"
             )
+        for name in absent:
+            _refuse_slip(name, [str(v) for v in ds.data_vars if v not in stated], origin)
         values = np.full((rows, schema.width), np.nan)
         notes: list[str] = []
         for variable in schema:
@@ -105,6 +108,17 @@ class Table:
             for v in self.schema
         }
         return xr.Dataset(arrays, coords=None if self.coord is None else {dim: (dim, self.coord)})
+
+
+def _refuse_slip(name: str, strange: list[str], origin: Origin) -> None:
+    """A column that is spelt almost like an absent variable is no other column but that one, misspelt."""
+    plain = {other.strip().casefold(): other for other in strange}
+    close = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=0.85)
+    if close:
+        raise DataError(
+            f"{origin.source}: no variable {name!r}, but a column {plain[close[0]]!r}; rename it if it is the same, "
+            "drop it if it is another"
+        )
 
 
 def _attributes(variable: Variable) -> dict[str, object]:

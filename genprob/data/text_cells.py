@@ -18,7 +18,7 @@ NA = (
     "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
 )  # fmt: skip
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$|^[+-]?(?i:inf|infinity)$"
-_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?Z?)?$"
+DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]+)?)?Z?)?$"
 _COMMA = r"^[+-]?[0-9]+(,[0-9]+)+([.][0-9]+)?$"  # decimal commas, thousands separators
 _FEW = 10  # misfits among numbers (or dates) that are taken for slips of the pen rather than for labels
 
@@ -51,7 +51,7 @@ def typed(text: pa.ChunkedArray, name: str, origin: Origin, levels: Collection[s
     distinct = pc.unique(cells).drop_null()
     if set(pc.utf8_lower(distinct).to_pylist()) <= {"true", "false"}:
         return _filled(pc.equal(pc.utf8_lower(cells), "true").cast(pa.int8()), truth=not cells.null_count)
-    for form, word in ((_NUMBER, "numbers"), (_DATE, "dates")):
+    for form, word in ((_NUMBER, "numbers"), (DATE, "dates")):
         fits = pc.match_substring_regex(cells, form)
         count = pc.sum(fits).as_py() or 0
         if count == known and (levels is None or word == "numbers"):

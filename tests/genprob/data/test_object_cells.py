@@ -36,6 +36,10 @@ def objects(*values: object) -> np.ndarray:
             objects(datetime.datetime(2020, 1, 1, 1, tzinfo=datetime.timezone(datetime.timedelta(hours=1)))),
             np.array(["2020-01-01"], dtype="datetime64[us]"),
         ),
+        (
+            objects("2024-03-01", "", "2024-03-02T10:30:00Z"),
+            np.array(["2024-03-01", "NaT", "2024-03-02T10:30"], dtype="datetime64[us]"),
+        ),
         (np.array([90, "NaT"], dtype="timedelta64[s]"), np.array([90.0, np.nan])),
         (np.ma.array([1, 2], mask=[False, True]), np.array([1.0, np.nan])),
         (objects([1, 2], [3, 4]), np.array([[1.0, 2.0], [3.0, 4.0]])),
@@ -55,6 +59,7 @@ def test_types(raw: np.ndarray, expected: np.ndarray):
         (np.array([b"a", b"b"]), ["a", "b"]),
         (objects("a", None, np.nan, pd.NA), ["a", None, None, None]),
         (objects("1", "2"), ["1", "2"]),
+        (objects("2024-03-01", "spring"), ["2024-03-01", "spring"]),
         (objects("a", "b", 1.0), ["a", "b", "1"]),
         (np.ma.array(["a", "b"], mask=[False, True]), ["a", None]),
     ],
@@ -95,3 +100,15 @@ def test_nothing_known():
     assert nothing_known(np.array([np.nan])) and nothing_known(np.array([None], dtype=object))
     assert nothing_known(np.array(["NaT"], dtype="datetime64[s]"))
     assert not nothing_known(np.array([np.nan, 0.0])) and not nothing_known(np.array([0]))
+
+
+def test_a_day_that_no_calendar_has_is_named():
+    with pytest.raises(DataError, match=r"'x' holds dates, except .*2024-02-31"):
+        tidy(objects("2024-02-01", "2024-02-31"), "x", HERE)
+
+
+def test_dates_said_to_be_labels_stay_labels():
+    assert tidy(objects("2024-02-01", "2024-02-02"), "x", HERE, categorical=True).tolist() == [
+        "2024-02-01",
+        "2024-02-02",
+    ]

@@ -120,3 +120,10 @@ def test_an_empty_row_is_noted():
     schema = Schema((Variable("x", Real()), Variable("n", Count())))
     ds = xr.Dataset({"x": ("row", [1.0, np.nan]), "n": ("row", [2.0, np.nan])})
     assert "row 1" in Table.from_dataset(schema, ds).notes[0]
+
+
+def test_an_absent_variable_beside_its_own_name_misspelt_is_no_hole():
+    renamed = data().rename({"n": "N "})
+    with pytest.raises(DataError, match=r"no variable 'n', but a column 'N '; rename it"):
+        Table.from_dataset(SCHEMA, renamed, allow_missing=True)
+    assert np.isnan(Table.from_dataset(SCHEMA, renamed.rename({"N ": "quantity"}), allow_missing=True).values).any()
