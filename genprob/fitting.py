@@ -245,6 +245,8 @@ class _Fitting:
                     metrics["held_out"] = torch.tensor(score)
                 history.record(state.step, metrics, always=score is not None or state.finished)
                 now, stop = time.monotonic(), interrupt.asked
+                if state.finished or state.step == state.horizon:
+                    self._conclude(train)
                 save = (
                     best or stop or state.finished or state.step == state.horizon or now - saved > _CHECKPOINT_SECONDS
                 )
@@ -267,6 +269,14 @@ class _Fitting:
         attrs = {"model": self.request.model, "inference": self.request.inference["name"], "watch": self.program.watch}
         self.run.keep(HISTORY, lambda path: write(as_dataset(self.run.events(), attrs), path))
         self.run.finish(self.run.best if watcher else None)
+
+    def _conclude(self, train: Batch) -> None:
+        """Lets the model settle what rests on the fitted parameters, before the last checkpoint."""
+        with running(Randomness(self.request.seed, self.place)):
+            notes = self.network.conclude(train, seed=self.request.seed)
+        for note in notes:
+            self.say({"message": note})
+        self.notes += notes
 
     def _say(self, phase: str, metrics: Mapping[str, Tensor]) -> None:
         """Tells the caller where the fit stands; a loss that is no number ends it."""

@@ -54,6 +54,13 @@ class Model(PyroModule):
             self.heads.fit(batch)
         return []
 
+    def conclude(self, batch: Batch, *, seed: int) -> list[str]:
+        """Sets what depends on the fitted parameters (a partition function) after the last step; returns notes.
+
+        Nothing that it sets may change how a fit goes on that is resumed with more steps.
+        """
+        return []
+
     def structure(self) -> dict[str, Any]:
         """What was decided by `prepare` and fixes the shapes of tensors, as JSON."""
         return {}

@@ -91,6 +91,34 @@ class MarkovKernel(Protocol):
 
 
 @runtime_checkable
+class Completes(Energy, Protocol):
+    """An energy whose rows may have holes, which chains fill while it learns.
+
+    Attributes:
+        incomplete: whether the rows it learns from leave anything open (holes, rounding cells); set by `prepare`.
+    """
+
+    incomplete: bool
+
+    def guesses(self, count: int) -> Tensor:
+        """Points `[count, *event]` at which such chains begin."""
+        ...
+
+    def completing_kernel(self, batch: Batch) -> Kernel:
+        """A kernel on points of the batch's rows that leaves exp(-energy) given their known cells invariant."""
+        ...
+
+
+@runtime_checkable
+class Centred(Energy, Protocol):
+    """An energy whose parameters are offsets from the units' mean activity, which moves while it learns."""
+
+    def recentre(self, points: Tensor) -> dict[str, Tensor]:
+        """New values of parameters and buffers, the law unchanged, from points of the data."""
+        ...
+
+
+@runtime_checkable
 class Game(Points, Protocol):
     """A sampler without a density, taught by a critic that tells its points from data.
 

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 
 _FAR = 1e8
+_NEAR = 8.0
+"""Ends that add up to less, on either side, are near enough for shares of a tail to keep their digits."""
 _NARROW, _FLAT = 1e-5, 1e-2
 """Intervals so narrow, with a density so flat, have that of their middle: differences of CDFs would lose digits."""
 _LOG_ROOT_TWO_PI = 0.5 * float(np.log(2 * np.pi))
@@ -35,7 +37,14 @@ def log_between(lo: Tensor, hi: Tensor) -> Tensor:
 
 
 def draw_between(lo: Tensor, hi: Tensor) -> Tensor:
-    """Draws of u ~ N(0, 1) given lo <= u <= hi, elementwise, by inverting the CDF in logs."""
+    """Draws of u ~ N(0, 1) given lo <= u <= hi, elementwise, by inverting the CDF, in logs where it is tiny."""
+    if bool(((lo + hi).abs() < _NEAR).all()):
+        flip = lo + hi > 0
+        below, above = torch.where(flip, -hi, lo), torch.where(flip, -lo, hi)
+        first, last = torch.special.ndtr(below), torch.special.ndtr(above)
+        u = torch.special.ndtri(first + torch.rand_like(first) * (last - first))
+        u = torch.minimum(torch.maximum(u, below), above)
+        return torch.where(flip, -u, u)
     from scipy.special import log_ndtr, ndtri_exp
 
     flip = (lo + hi > 0).cpu().numpy()

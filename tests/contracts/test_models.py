@@ -5,7 +5,11 @@ import pytest
 from genprob import plugins
 from genprob.testing import check
 
-FAST = {"mixture": {"components": 2}, "vae": {"latent": 2, "hidden": (16,)}}
+FAST = {
+    "mixture": {"components": 2},
+    "rbm": {"hidden": 16, "chains": 64, "temperatures": 100},
+    "vae": {"latent": 2, "hidden": (16,)},
+}
 
 
 @pytest.mark.parametrize("name", [spec.name for spec, owner in plugins.specs("model") if owner == "genprob"])

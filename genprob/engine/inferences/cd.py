@@ -9,6 +9,7 @@ from genprob.engine.assign import Assign
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import Energy, require
 from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.inferences.phases import COMPLETIONS, centring, completing, sound
 from genprob.engine.kernels.energy import kernel_of
 from genprob.engine.losses.contrastive import contrastive
 from genprob.engine.move import Metrics, Updates
@@ -50,15 +51,19 @@ def cd(
 
     def restart(blocks: Blocks, batch: Batch | None) -> tuple[Updates, Metrics]:
         assert batch is not None
-        return {"chains": energy.points(batch).detach().clone()}, {}
+        points = blocks[COMPLETIONS][batch.index] if filling else energy.points(batch).detach()
+        return {"chains": sound(energy, points.clone()) if "chains" not in blocks.tensors else points.clone()}, {}
 
+    filling = completing(energy)
     moves = (
+        *filling,
+        *centring(energy),
         Assign("restart", frozenset({"chains"}), restart, data="same"),
         Transition("chains", "chains", kernel, repeat=k, adapt=True),
         Descend(
             "energy",
             frozenset({"model.*"}),
-            contrastive(energy, "chains"),
+            contrastive(energy, "chains", COMPLETIONS if filling else None),
             adam(lr, weight_decay),
             warmup_cosine(),
             clip=clip,

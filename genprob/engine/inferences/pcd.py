@@ -11,6 +11,7 @@ from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import Energy, require
 from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.inferences.phases import COMPLETIONS, centring, completing, sound
 from genprob.engine.kernels.energy import kernel_of
 from genprob.engine.losses.contrastive import contrastive
 from genprob.engine.phase import Phase
@@ -52,18 +53,22 @@ def pcd(
     def start(blocks: Blocks, batch: Batch | None) -> Tensor:
         assert batch is not None
         rows = torch.randint(len(batch), (chains,), device=batch.values.device)
-        return energy.points(batch.take(rows)).detach().clone()
+        return sound(energy, energy.points(batch.take(rows)).detach().clone())
 
+    filling = completing(energy)
     moves = (
         Transition("chains", "chains", kernel, data="full", repeat=k, start=start, adapt=True),
+        *filling,
+        *centring(energy),
         Descend(
             "energy",
             frozenset({"model.*"}),
-            contrastive(energy, "chains"),
+            contrastive(energy, "chains", COMPLETIONS if filling else None),
             adam(lr, weight_decay),
             warmup_cosine(),
             clip=clip,
             horizon=steps,
+            data="same",
         ),
     )
     return Program((Phase(moves, steps, name="pcd"),), Blocks({"model": model}), "energy.loss", batch_size=batch_size)

@@ -11,15 +11,22 @@ from genprob.engine.descend import Loss
 from genprob.engine.move import Metrics
 
 
-def contrastive(model: Energy, chains: str) -> Loss:
+def contrastive(model: Energy, chains: str, completions: str | None = None) -> Loss:
     """Mean energy of the rows minus that of the block `chains` (Younes 1989; Hinton 2002).
 
-    Its gradient estimates that of the negative log-likelihood; its value, near 0 at the optimum, measures nothing.
+    Its gradient estimates that of the negative log-likelihood; its value, near 0 at the optimum, measures nothing. The
+    metrics tell the two phases apart: `positive` and `negative`, mean energies of rows and chains.
+
+    Arguments:
+        model: the energy.
+        chains: block of the model's own points.
+        completions: block with a point per row of the data, holes filled, instead of the model's points of rows.
     """
 
     def loss(blocks: Blocks, batch: Batch | None) -> tuple[Tensor, Metrics]:
         assert batch is not None
-        data, own = model.energy(model.points(batch)).mean(), model.energy(blocks[chains].detach()).mean()
-        return data - own, {"data_energy": data, "chain_energy": own}
+        rows = model.points(batch) if completions is None else blocks[completions][batch.index]
+        data, own = model.energy(rows).mean(), model.energy(blocks[chains].detach()).mean()
+        return data - own, {"positive": data, "negative": own}
 
     return loss

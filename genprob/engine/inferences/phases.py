@@ -1,0 +1,64 @@
+"""What the inferences of energies share: rows with holes, offsets that follow, and points to begin at."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from genprob.data.batch import Batch
+from genprob.engine.assign import Assign
+from genprob.engine.blocks import Blocks
+from genprob.engine.capabilities import Centred, Completes, Energy
+from genprob.engine.move import Metrics, Updates
+from genprob.engine.transition import Kernel, Transition
+from genprob.errors import PluginError
+
+COMPLETIONS = "completions"
+"""The block of rows with their holes filled."""
+_CENTRED_EVERY = 5
+
+
+def completing(model: Energy) -> tuple[Transition, ...]:
+    """A chain for each row that samples what the row leaves open given what it knows; none where rows are whole."""
+    if not (isinstance(model, Completes) and model.incomplete):
+        return ()
+
+    def kernel(blocks: Blocks, batch: Batch | None) -> Kernel:
+        assert batch is not None
+        return model.completing_kernel(batch)
+
+    def start(blocks: Blocks, batch: Batch | None) -> Tensor:
+        assert batch is not None
+        return model.guesses(batch.total).detach()
+
+    return (Transition(COMPLETIONS, COMPLETIONS, kernel, data="same", start=start, per_row=True),)
+
+
+def centring(model: Energy) -> tuple[Assign, ...]:
+    """Keeps the offsets of a centred energy at the mean activity of its units under the data."""
+    if not isinstance(model, Centred):
+        return ()
+
+    def follow(blocks: Blocks, batch: Batch | None) -> tuple[Updates, Metrics]:
+        assert batch is not None
+        filled = COMPLETIONS in blocks.tensors
+        points = blocks[COMPLETIONS][batch.index] if filled else model.points(batch)
+        return {f"model.{name}": value for name, value in model.recentre(points).items()}, {}
+
+    return (Assign("centre", frozenset({"model.*"}), follow, data="same", every=_CENTRED_EVERY),)
+
+
+def sound(model: Energy, points: Tensor) -> Tensor:
+    """The points at which chains begin, once the energy was seen to be a finite number there; else `PluginError`."""
+    with torch.no_grad():
+        energy = model.energy(points)
+    name = type(model).__name__
+    if energy.shape != points.shape[:1]:
+        raise PluginError(
+            f"{name}.energy returned the shape {tuple(energy.shape)} for {len(points)} points; it owes one number a "
+            f"point, {tuple(points.shape[:1])}"
+        )
+    bad = int((~torch.isfinite(energy)).sum())
+    if bad:
+        raise PluginError(f"{name}.energy is no finite number at {bad} of the {len(points)} rows that chains begin at")
+    return points

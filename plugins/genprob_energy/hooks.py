@@ -1,0 +1,19 @@
+"""What this plugin contributes; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genprob.hookspecs import hookimpl
+from genprob.spec import ModelSpec
+
+
+@hookimpl
+def genprob_models() -> Iterable[ModelSpec]:
+    yield ModelSpec(
+        name="rbm",
+        factory="genprob_energy.rbm:RBM",
+        summary="restricted Boltzmann machine over binaries, categories and reals",
+        inferences=("pcd", "cd"),
+        reference="Smolensky 1986; Hinton 2002",
+    )

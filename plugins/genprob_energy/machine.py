@@ -1,0 +1,157 @@
+"""The machine: a restricted Boltzmann machine's couplings as they stand, and its block Gibbs kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from genprob.engine.move import Metrics
+from genprob.engine.state import Memory
+from genprob_energy.evidence import Evidence
+from genprob_energy.units import Units, binary_states
+
+_CHUNK = 2**22
+"""Numbers of an enumeration held at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Machine:
+    """log p(x, h) = log_base(x) + natural(drive(h)) . f(x) + hidden . h - log Z, over features f(x) and binary h.
+
+    Units are driven by `drive(h) = visible + h weight'`; natural parameters are the drive times the units' stretch
+    (1 / scale^2 for reals, else 1).
+
+    Arguments:
+        units: the visible layer.
+        weight: `[features, hidden]`.
+        visible: `[features]` mean parameters without hidden units.
+        hidden: `[hidden]` biases.
+        base: `[features]` mean parameters of the independent units where the temperature path begins.
+    """
+
+    units: Units
+    weight: Tensor
+    visible: Tensor
+    hidden: Tensor
+    base: Tensor
+
+    def up(self, points: Tensor) -> Tensor:
+        """Logits of the hidden units, `[..., schema.width] -> [..., hidden]`."""
+        return self._pull(self.units.features(points))
+
+    def _pull(self, features: Tensor) -> Tensor:
+        stretch = self.units.stretch(features.dtype)
+        return torch.addmm(self.hidden, features if stretch is None else features * stretch, self.weight)
+
+    def down(self, hidden: Tensor) -> Tensor:
+        """Mean parameters of the visible units, `[..., hidden] -> [..., features]`."""
+        return torch.addmm(self.visible, hidden, self.weight.mT)
+
+    def free_energy(self, points: Tensor) -> Tensor:
+        """-log of the sum over hidden states of the unnormalised law, `[n, schema.width] -> [n]`."""
+        features = self.units.features(points)
+        stretch = self.units.stretch(features.dtype)
+        visible = self.visible if stretch is None else self.visible * stretch
+        return -features @ visible - softplus(self._pull(features)).sum(-1) - self.units.log_base(points)
+
+    def log_hidden(self, hidden: Tensor) -> Tensor:
+        """log of the sum over visible points of the unnormalised law, `[..., hidden] -> [...]`."""
+        return hidden @ self.hidden + self.units.log_normaliser(self.down(hidden))
+
+    def draw_hidden(self, points: Tensor) -> Tensor:
+        """Hidden states given points."""
+        logits = self.up(points)
+        return (torch.rand_like(logits) < torch.sigmoid(logits)).to(logits.dtype)
+
+    def log_partition_by_hidden(self) -> float:
+        """log Z, summed over all hidden states."""
+        states = binary_states(len(self.hidden), self.weight.dtype, self.weight.device)
+        step = max(1, _CHUNK // self.units.width)
+        parts = [torch.logsumexp(self.log_hidden(part).double(), 0) for part in states.split(step)]
+        return float(torch.logsumexp(torch.stack(parts), 0))
+
+    def log_partition_by_visible(self, states: Tensor) -> float:
+        """log Z, summed over all visible states `[n, schema.width]`."""
+        step = max(1, _CHUNK // (self.units.width + len(self.hidden)))
+        parts = [torch.logsumexp(-self.free_energy(part).double(), 0) for part in states.split(step)]
+        return float(torch.logsumexp(torch.stack(parts), 0))
+
+
+@dataclass(frozen=True, eq=False)
+class BlockGibbs:
+    """Draws the hidden layer given the visible one, then the visible one anew (Geman and Geman 1984).
+
+    Its chains are points `[chains, schema.width]`. Evidence holds what is known: fixed units keep their value, the
+    others are drawn from their conditional given the hidden layer and what is known of them.
+
+    Arguments:
+        machine: the law that is left invariant.
+        evidence: of each chain, or None.
+    """
+
+    machine: Machine
+    evidence: Evidence | None = None
+
+    def init(self, position: Tensor) -> Memory:
+        return {}
+
+    def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
+        if self.evidence is not None:
+            position = self.evidence.hold(position, self.machine.units.reals)
+        hidden = self.machine.draw_hidden(position)
+        new = self.machine.units.draw(self.machine.down(hidden), self.evidence, position)
+        return new, memory, {"flipped": (new != position).to(new.dtype).mean()}
+
+
+@dataclass(frozen=True, eq=False)
+class MachinePath:
+    """The temperature path of a machine, clamped or not: `genprob.metrics.partition.Path` over points.
+
+    Arguments:
+        machine: its end.
+        first: `[rows, schema.width]` exact draws of its beginning.
+        log_first: log-partition function of its beginning, of each row's own law, `[rows]` or a number.
+        evidence: of each row, or None.
+    """
+
+    machine: Machine
+    first: Tensor
+    log_first: Tensor
+    evidence: Evidence | None = None
+
+    seen: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    def start(self) -> Tensor:
+        return self.first
+
+    def log_density(self, points: Tensor, share: float) -> Tensor:
+        seen = self._seen(points)
+        linear = torch.lerp(seen["base"], seen["visible"], share) + seen["log_base"]
+        return (linear + softplus(share * seen["logits"]).sum(-1)).double()
+
+    def step(self, points: Tensor, share: float) -> Tensor:
+        logits = share * self._seen(points)["logits"]
+        hidden = (torch.rand_like(logits) < torch.sigmoid(logits)).to(logits.dtype)
+        machine = self.machine
+        visible = torch.lerp(machine.base, machine.visible, share)
+        drive = torch.addmm(visible, hidden, machine.weight.mT, alpha=share)
+        return machine.units.draw(drive, self.evidence, points)
+
+    def _seen(self, points: Tensor) -> dict[str, Tensor]:
+        """What every share needs of the same points: the one product with the weights."""
+        if self.seen.get("points") is not points:
+            machine = self.machine
+            features = machine.units.features(points)
+            stretch = machine.units.stretch(features.dtype)
+            natural = features if stretch is None else features * stretch
+            self.seen.update(
+                points=points,
+                logits=torch.addmm(machine.hidden, natural, machine.weight),
+                base=natural @ machine.base,
+                visible=natural @ machine.visible,
+                log_base=machine.units.log_base(points),
+            )
+        return self.seen

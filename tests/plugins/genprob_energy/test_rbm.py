@@ -1,0 +1,249 @@
+"""The restricted Boltzmann machine against enumeration and quadrature: log Z, log p, conditionals, gradients."""
+
+import math
+from itertools import product
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+
+import genprob
+from genprob.data.batch import Batch, as_batch
+from genprob.data.infer import infer_schema
+from genprob.data.readers import read
+from genprob.data.table import Table
+from genprob.errors import UsageError
+from genprob.joint import Joint
+from genprob.query.batch import QueryBatch
+from genprob.testing.joints import rbm as listing
+from genprob.testing.tables import mixed
+from genprob_energy.rbm import RBM
+
+VISIBLE = 8
+
+
+def binary_rows(rows=60, columns=VISIBLE, holes=0.0, seed=0):
+    rng = np.random.default_rng(seed)
+    x = (rng.random((rows, columns)) < np.where(rng.random((rows, 1)) < 0.5, 0.8, 0.3)).astype(float)
+    x[rng.random(x.shape) < holes] = np.nan
+    return xr.Dataset({f"v{i + 1}": ("row", x[:, i]) for i in range(columns)})
+
+
+def batch_of(ds):
+    schema = infer_schema(read(ds), None, None)
+    return as_batch(Table.from_dataset(schema, read(ds)))
+
+
+def joint_of(batch, *, hidden, seed=0, spread=1.0, **options):
+    """A machine with random couplings, as a joint."""
+    torch.manual_seed(seed)
+    model = RBM(batch.schema, hidden=hidden, **options)
+    model.prepare(batch, seed=seed)
+    with torch.no_grad():
+        model.weight.copy_(spread * torch.randn(model.weight.shape))
+        model.hidden.copy_(0.5 * torch.randn(model.hidden.shape))
+        model.visible.add_(0.3 * torch.randn(model.visible.shape))
+        model.centre.uniform_(0.2, 0.8)
+    model.conclude(batch, seed=seed)
+    return Joint(batch.schema, model.eval(), run=None, reference=batch, rows=len(batch))
+
+
+def listed(model):
+    """The same machine in the enumerated reference, its offsets multiplied out."""
+    machine = model.machine()
+    with torch.no_grad():
+        return listing.RBM(machine.weight.numpy(), machine.visible.numpy(), machine.hidden.numpy())
+
+
+@pytest.mark.parametrize("hidden", [6, 24])
+def test_log_partition_and_log_prob_are_those_of_the_list(hidden):
+    joint = joint_of(batch_of(binary_rows()), hidden=hidden, chains=32, temperatures=20)
+    truth = listed(joint.model)
+    assert joint.model.partition().value == pytest.approx(truth.log_partition, abs=1e-4)
+    ds = {f"v{i + 1}": truth.states[:, i] for i in range(VISIBLE)}
+    found = joint.log_prob(ds)
+    assert found.attrs["kind"] == "exact"
+    np.testing.assert_allclose(found["log_prob"], truth.log_probs, atol=1e-4)
+
+
+@pytest.mark.parametrize("hidden", [6, 24])
+def test_rows_with_holes_are_scored_by_what_they_know(hidden):
+    joint = joint_of(batch_of(binary_rows()), hidden=hidden, spread=0.6, temperatures=200)
+    truth = listed(joint.model)
+    ds = binary_rows(40, holes=0.4, seed=3)
+    found = joint.log_prob(ds)
+    values = np.stack([ds[f"v{i + 1}"].values for i in range(VISIBLE)], 1)
+    wanted = truth.log_evidence(QueryBatch.from_values(truth.schema, values))
+    error = found["standard_error"].values
+    assert (error.max() > 0) == (hidden > 10)
+    assert (np.abs(found["log_prob"].values - wanted) < 5 * error + 1e-4).all()
+
+
+def test_every_conditional_is_that_of_the_list():
+    joint = joint_of(batch_of(binary_rows(columns=5)), hidden=4)
+    truth = listed(joint.model)
+    for known in product([None, 0, 1], repeat=4):
+        given = {f"v{i + 1}": value for i, value in enumerate(known) if value is not None}
+        batch = QueryBatch.from_evidence(truth.schema, [given], ["v5"])
+        wanted = truth.marginals(batch, ("v5",))["v5"].mean[0]
+        rows = {name: [value] for name, value in given.items()} | {"v5": [1]}
+        scored = float(joint.conditional_log_prob(rows, given=list(given))["log_prob"][0])
+        assert math.exp(scored) == pytest.approx(wanted, abs=1e-4)
+
+
+def test_the_gradient_is_that_of_the_enumerated_likelihood():
+    """Differences of log p = -F - log Z, parameter by parameter, against F's slope minus its mean under the law."""
+    batch = batch_of(binary_rows(columns=4))
+    model = joint_of(batch, hidden=3).model.double()
+    model.precision = torch.float64
+    states = torch.tensor(list(product([0.0, 1.0], repeat=4)), dtype=torch.float64)
+    rows = batch.values.double()
+
+    def loss():
+        return model.energy(rows).mean() + torch.logsumexp(-model.energy(states), 0)
+
+    parameters = [model.weight, model.visible, model.hidden]
+    share = torch.softmax(-model.energy(states), 0).detach()
+    phases = model.energy(rows).mean() - share @ model.energy(states)
+    for exact, found in zip(
+        torch.autograd.grad(loss(), parameters), torch.autograd.grad(phases, parameters), strict=True
+    ):
+        torch.testing.assert_close(found, exact, atol=1e-10, rtol=0)
+    step = 1e-5
+    (slope,) = torch.autograd.grad(loss(), [model.weight])
+    with torch.no_grad():
+        model.weight[1, 2] += step
+        up = float(loss())
+        model.weight[1, 2] -= 2 * step
+        down = float(loss())
+    assert (up - down) / (2 * step) == pytest.approx(float(slope[1, 2]), abs=1e-7)
+
+
+def test_moving_the_offsets_leaves_the_law_as_it_is():
+    batch = batch_of(mixed_rows())
+    model = joint_of(batch, hidden=5).model
+    points = model.points(batch)
+    before = model.energy(points).detach()
+    with torch.no_grad():
+        for _ in range(20):
+            for name, value in model.recentre(points).items():
+                getattr(model, name).copy_(value)
+    after = model.energy(points).detach()
+    torch.testing.assert_close(after - after[0], before - before[0], atol=1e-9, rtol=1e-9)
+    activity = torch.sigmoid(model.machine().up(points)).mean(0).detach()
+    assert float((model.centre - activity).abs().max()) < 0.15
+
+
+def mixed_rows():
+    return mixed().drop_vars("visits")
+
+
+@pytest.mark.parametrize("name", ["x", "price", "age"])
+def test_a_real_has_the_law_that_integrates_to_one(name):
+    """Quadrature over one real given all else: log p(x | rest) is a density, on cells a probability."""
+    batch = batch_of(mixed_rows())
+    joint = joint_of(batch, hidden=5, spread=0.5)
+    rest = {"x": 0.3, "price": 1.5, "age": 41.0, "member": 1, "colour": "red"}
+    rest.pop(name)
+    variable = joint.schema[name]
+    values = batch.values[:, joint.schema.slices[name].start].numpy()
+    lo, hi = values.min() - 8 * values.std(), values.max() + 8 * values.std()
+    if variable.support.kind == "positive":
+        lo, hi = 1e-3, values.max() * 40
+    if variable.cell is not None:
+        first, last = variable.cell.index(np.array([lo, hi])).tolist()
+        grid = variable.cell.value(np.arange(max(first, 1), last + 1))
+    else:
+        grid = np.linspace(lo, hi, 4001)
+    rows = {key: [value] * len(grid) for key, value in rest.items()} | {name: grid}
+    mass = np.exp(joint.conditional_log_prob(rows, given=list(rest))["log_prob"].values)
+    total = mass.sum() if variable.cell is not None else np.trapezoid(mass, grid)
+    assert total == pytest.approx(1.0, abs=2e-3)
+
+
+def test_estimated_partition_functions_meet_the_summed_one():
+    """Annealed, melted, bridged: within their errors of the list, over seeds; the two ends on their own sides."""
+    from genprob.metrics.partition import estimate, shares_of
+
+    model = joint_of(batch_of(binary_rows(columns=12)), hidden=8, spread=1.0).model
+    truth = model.partition()
+    assert truth.kind == "exact" and truth.interval
+    z = []
+    for seed in range(12):
+        torch.manual_seed(seed)
+        path = model.path(200)
+        shares = shares_of(path, 100)
+        found, _ = estimate(path, float(path.log_first), shares, exact=model._listed(200))
+        assert found.interval and found.reliable
+        z.append((found.value - truth.value) / found.error)
+        assert abs(found.optimistic - truth.value) < 0.5 and abs(found.conservative - truth.value) < 0.5
+    assert np.abs(z).max() < 4 and 0.4 < np.sqrt(np.mean(np.square(z))) < 2
+
+
+def test_draws_are_those_of_the_list():
+    for hidden in (4, 24):
+        joint = joint_of(batch_of(binary_rows(columns=4)), hidden=hidden, spread=0.5)
+        truth = listed(joint.model)
+        drawn = joint._draw(8000, 0)
+        counted = np.array([(drawn == state).all(1).mean() for state in truth.states])
+        wanted = np.exp(truth.log_probs)
+        slack = 4 if hidden == 4 else 12  # draws of the reservoir are correlated
+        assert (np.abs(counted - wanted) < slack * np.sqrt(wanted / 8000) + 1e-3).all()
+
+
+def test_annealed_queries_agree_with_listed_ones():
+    """The same machine asked through all hidden states and through annealed chains: evidence of every kind."""
+    batch = batch_of(mixed_rows())
+    joint = joint_of(batch, hidden=6, spread=0.4)
+    rows = [
+        {"x": 1.0, "age": 41.0},
+        {"x": genprob.Within(0.2, 1.4), "colour": genprob.OneOf("red", "blue")},
+        {"price": genprob.Soft(2.0, sd=0.3), "member": genprob.Soft({0: 0.2, 1: 0.7})},
+        {"age": genprob.Soft(45.0, sd=2.0), "price": genprob.Within(None, 1.5)},
+        {"age": genprob.OneOf(40.0, 47.0), "member": 1},
+    ]
+    queries = QueryBatch.from_evidence(joint.schema, rows)
+    torch.manual_seed(0)
+    exact = torch.logsumexp(joint.model.condition(queries).log_weight, 1)
+    weights = joint.model.propose(queries, 2000).log_weight
+    from genprob.query.diagnostics import log_mean_error
+
+    error = log_mean_error(weights.numpy())
+    assert (np.abs((torch.logsumexp(weights, 1) - exact).numpy()) < 5 * error + 1e-3).all()
+    assert error.max() < 0.1
+
+
+def test_counts_are_refused_with_what_is_taken():
+    with pytest.raises(UsageError, match=r"'visits' is a count: rbm takes binary, categorical, real"):
+        genprob.fit(mixed(), RBM, steps=0)
+
+
+def test_holes_are_summed_out_in_learning():
+    """Half the cells are dropped at random: what is learned has the moments of the whole rows."""
+    whole = binary_rows(3000, 3, seed=5)
+    rng = np.random.default_rng(6)
+    holed = whole.map(lambda v: v.where(rng.random(v.shape) < 0.6))
+    joint = genprob.fit(holed, RBM, hidden=4, steps=400, inference={"name": "pcd", "lr": 0.05, "chains": 512})
+    states = np.array(list(product([0, 1], repeat=3)))
+    found = np.exp(joint.log_prob({f"v{i + 1}": states[:, i] for i in range(3)})["log_prob"].values)
+    values = np.stack([whole[f"v{i + 1}"].values for i in range(3)], 1)
+    wanted = np.array([(values == s).all(1).mean() for s in states])
+    assert np.abs(found - wanted).max() < 0.03
+
+
+def test_the_program_says_what_the_energy_says():
+    import pyro.poutine as poutine
+
+    batch = batch_of(mixed_rows().dropna("row"))
+    model = joint_of(batch, hidden=3).model
+    from genprob_energy.units import binary_states
+
+    total = []
+    few = Batch(batch.schema, batch.values[:5], batch.observed[:5], torch.arange(5), 5)
+    for state in binary_states(3, torch.float64):
+        fixed = poutine.condition(model.model, data={"hidden": state.expand(5, -1)})
+        trace = poutine.trace(fixed).get_trace(few)
+        trace.compute_log_prob()
+        total.append(trace.nodes["hidden"]["log_prob"] + trace.nodes["energy"]["log_prob"])
+    torch.testing.assert_close(torch.logsumexp(torch.stack(total), 0), -model.energy(model.points(few)))
