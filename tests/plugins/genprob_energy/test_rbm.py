@@ -185,7 +185,7 @@ def test_draws_are_those_of_the_list():
     for hidden in (4, 24):
         joint = joint_of(batch_of(binary_rows(columns=4)), hidden=hidden, spread=0.5)
         truth = listed(joint.model)
-        drawn = joint._draw(8000, 0)
+        drawn = np.stack([joint.sample(8000)[v.name].values for v in joint.schema], 1)
         counted = np.array([(drawn == state).all(1).mean() for state in truth.states])
         wanted = np.exp(truth.log_probs)
         slack = 4 if hidden == 4 else 12  # draws of the reservoir are correlated
