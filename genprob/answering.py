@@ -19,12 +19,13 @@ from genprob.engine.scope import running
 from genprob.errors import UsageError
 from genprob.query import twins
 from genprob.query.batch import QueryBatch
+from genprob.query.capabilities import Draws
 from genprob.query.evidence import wording
 from genprob.query.planner import Planner
 from genprob.results.answer import answer_tree
 from genprob.results.file import open as open_result
 from genprob.results.file import write
-from genprob.results.join import join
+from genprob.results.join import join, uniform
 from genprob.results.provenance import provenance
 from genprob.results.stream import AnswerStream
 
@@ -65,7 +66,7 @@ def of_rows(
     with AnswerStream(out) as stream:
         for part in _row_chunks(joint, rows, draws):
             batch = _holes(joint, part, asked)
-            stream.append(answered(joint, batch, draws, rng, seed, strategy, budget, None, single=False))
+            stream.append(answered(joint, batch, draws, rng, seed, strategy, budget, None, single=False, streamed=True))
     tree = open_result(out)
     assert isinstance(tree, xr.DataTree)
     return tree
@@ -105,9 +106,12 @@ def _holes(joint: Joint, values: np.ndarray, names: tuple[str, ...]) -> QueryBat
 
 def answered(
     joint: Joint, batch: QueryBatch, draws: int, rng: Randomness, seed: int, strategy: str | None, budget: int | None,
-    given: list[dict[str, Any]] | None, *, single: bool, audit: bool = False,
+    given: list[dict[str, Any]] | None, *, single: bool, audit: bool = False, streamed: bool = False,
 ) -> xr.DataTree:  # fmt: skip
-    """The labelled answer to a batch of queries; `given` is the evidence as it was said, None for points of rows."""
+    """The labelled answer to a batch of queries; `given` is the evidence as it was said, None for points of rows.
+
+    A streamed one looks like every other part of its stream.
+    """
     started = time.monotonic()
     planner = Planner(joint, strategy)
     batch = replace(batch, names=batch.targets)
@@ -116,7 +120,7 @@ def answered(
             planner.answer(batch.take(part), draws, seed, budget, single=single)
             for part in joint.chunks(len(batch), max(budget or PARTICLES, draws))
         ]
-        answer = join(answers)
+        answer = uniform(join(answers), draws) if streamed else join(answers)
         if joint.run is not None and not joint.run.finished:
             told = f"fit: stopped at step {joint.run.step}, not finished; resume it"
             answer = replace(answer, reasons=[f"{told}; {r}" if r else told for r in answer.reasons])
@@ -125,7 +129,7 @@ def answered(
             answer = twins.regrade(
                 answer, twins.judge(joint, batch, strategy=answer.strategy[0], budget=budget, rng=like)
             )
-    if single:
+    if single and isinstance(joint.model, Draws):
         answer = replace(answer, prior=joint.draw(PRIOR_DRAWS, seed)[None])
     run = str(joint.run.path) if joint.run is not None else ""
     return answer_tree(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -116,6 +116,19 @@ class QueryBatch:
         elif not names:
             raise UsageError("no target: name at least one variable to ask")
         return batch
+
+
+def alike(queries: QueryBatch) -> Iterator[np.ndarray]:
+    """Positions of queries that know the same kinds of evidence of the same columns, group by group."""
+    if not len(queries):
+        return
+    if (queries.kind == queries.kind[0]).all():
+        yield np.arange(len(queries))
+        return
+    _, which = np.unique(queries.kind, axis=0, return_inverse=True)
+    which = which.reshape(-1)
+    for group in range(int(which.max()) + 1):
+        yield np.flatnonzero(which == group)
 
 
 def _place(batch: QueryBatch, q: int, variable: Variable, evidence: Evidence) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from genprob.data.batch import Batch
+from genprob.engine.kernels.smc import Path
 from genprob.query.batch import QueryBatch
 from genprob.query.log_evidence import LogEvidence
 from genprob.results.record import Marginal
@@ -94,4 +95,55 @@ class ScoresRows(Protocol):
 
     def score_masks(self, batch: Batch, masks: Tensor) -> Tensor:
         """The same with rows seen through each of `[masks, width]`, as `[masks, rows]`; holes may count as anything."""
+        ...
+
+
+@runtime_checkable
+class JointDensity(Protocol):
+    """A joint known by the log-density of complete rows, up to a constant.
+
+    Attributes:
+        log_partition: log of what exp(log_joint) sums and integrates to, in nats; 0 where it is normalised.
+        log_partition_se: standard error of it; 0 where it is known. Conditionals do not need it, log-evidences do.
+    """
+
+    log_partition: float
+    log_partition_se: float
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        """`[..., width] -> [...]`, nats: a density in data units for true reals, a mass for the others.
+
+        Values are float64 rows within the supports, category codes, cells at their table values. Where the result is
+        differentiable in the values, gradients of the reals are made use of.
+        """
+        ...
+
+
+@runtime_checkable
+class Enumerates(Protocol):
+    """A model whose latent causes take finitely many values."""
+
+    def latent_states(self) -> int:
+        """How many joint states the latents of a row have; 0 where they are not finitely many."""
+        ...
+
+    def enumerate(self, queries: QueryBatch) -> Cloud:
+        """One conditional for each state of the latents, weighted by p(state) p(evidence | state)."""
+        ...
+
+
+@runtime_checkable
+class Anneals(Protocol):
+    """A model with latent causes whose prior can be drawn and that says how likely evidence is under each."""
+
+    def unannealed(self) -> str:
+        """Why there is no path for chains; empty where there is one."""
+        ...
+
+    def path(self, queries: QueryBatch) -> Path:
+        """From the latents' prior to prior times p(evidence | latents), in coordinates without bounds."""
+        ...
+
+    def cloud(self, queries: QueryBatch, points: Tensor, log_weight: Tensor) -> Cloud:
+        """What follows from latents at `points [queries, J, width]` of the path, weighted by `log_weight` alone."""
         ...

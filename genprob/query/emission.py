@@ -7,12 +7,12 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 
-from genprob.data.schema import Schema
 from genprob.errors import UsageError
 from genprob.nets.heads import Heads
 from genprob.nets.normal import draw_between, log_between
 from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, SET, QueryBatch
-from genprob.results.record import QUANTILES, Marginal
+from genprob.query.weighted import marginals
+from genprob.results.record import Marginal
 
 _REACH = 8.0
 """Standard deviations beyond which a normal law is cut off by quadrature."""
@@ -30,13 +30,16 @@ class EmissionCloud:
     Arguments:
         heads: the laws.
         shifted: `[Q, J, heads.width]` float64, what the decoder says of each particle, marginals added.
-        log_weight: `[Q, J]` of the latents alone; the evidence is weighed here.
+        log_weight: `[Q, J]` of the latents alone, unless `weighed`.
         queries: the evidence.
+        weighed: whether the evidence is in the weights already.
     """
 
-    def __init__(self, heads: Heads, shifted: Tensor, log_weight: Tensor, queries: QueryBatch) -> None:
+    def __init__(
+        self, heads: Heads, shifted: Tensor, log_weight: Tensor, queries: QueryBatch, *, weighed: bool = False
+    ) -> None:
         self.heads, self.shifted, self.queries = heads, shifted, queries
-        self.log_weight = log_weight + log_mass(heads, shifted, queries)
+        self.log_weight = log_weight if weighed else log_weight + log_mass(heads, shifted, queries)
 
     @torch.no_grad()
     def draw(self, index: Tensor) -> np.ndarray:
@@ -47,46 +50,7 @@ class EmissionCloud:
     def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
         index = torch.arange(self.log_weight.shape[1], device=self.log_weight.device).expand_as(self.log_weight)
         values = np.stack([self.draw(index) for _ in range(_AVERAGED)], 2)  # [Q, J, draw, width]
-        finite = torch.where(torch.isfinite(self.log_weight).any(1, keepdim=True), self.log_weight, 0.0)
-        weight = torch.softmax(finite, 1).cpu().numpy()
-        return {name: _marginal(self.queries.schema, name, values, weight) for name in targets}
-
-
-def _marginal(schema: Schema, name: str, values: np.ndarray, weight: np.ndarray) -> Marginal:
-    """Of draws `[Q, J, draws, width]`, J particles weighted by `weight [Q, J]`."""
-    variable = schema[name]
-    x = values[..., schema.slices[name]]
-    queries, particles, draws, size = x.shape
-
-    def average(of: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The weighted mean of `[Q, J, size]` and its Monte-Carlo error."""
-        mean = np.einsum("qj,qjs->qs", weight, of)
-        return mean, np.sqrt(np.einsum("qj,qjs->qs", weight**2, (of - mean[:, None]) ** 2))
-
-    shape = (queries, *variable.shape)
-    pmf = pmf_error = None
-    if variable.cardinality is not None:
-        found = [average((x == level).mean(2)) for level in range(variable.cardinality)]
-        pmf = np.stack([p.reshape(shape) for p, _ in found], -1)
-        pmf_error = np.stack([e.reshape(shape) for _, e in found], -1)
-    if variable.support.kind == "categorical":
-        blank = np.full(shape, np.nan)
-        return Marginal(
-            blank, blank, blank, np.full((queries, len(QUANTILES), *variable.shape), np.nan), pmf, pmf_error
-        )
-    mean, error = average(x.mean(2))
-    sd = np.sqrt(np.einsum("qj,qjds->qs", weight / draws, (x - mean[:, None, None]) ** 2))
-    flat = x.reshape(queries, particles * draws, size)
-    share = np.repeat(weight / draws, draws, axis=1)
-    order = np.argsort(flat, 1, kind="stable")
-    cumulative = np.take_along_axis(np.broadcast_to(share[..., None], flat.shape), order, 1).cumsum(1)
-    ordered = np.take_along_axis(flat, order, 1)
-    at = [(cumulative < level * cumulative[:, -1:] - 1e-12).sum(1).clip(max=flat.shape[1] - 1) for level in QUANTILES]
-    quantiles = np.stack([np.take_along_axis(ordered, a[:, None], 1)[:, 0] for a in at], 1)
-    return Marginal(
-        mean.reshape(shape), sd.reshape(shape), error.reshape(shape),
-        quantiles.reshape(queries, len(QUANTILES), *variable.shape), pmf, pmf_error,
-    )  # fmt: skip
+        return marginals(self.queries.schema, values, self.log_weight.cpu().numpy(), targets)
 
 
 # --- the probability of evidence
@@ -297,7 +261,8 @@ class _Counts:
         c = heads.counts.index(j)
         self.name = heads.schema.columns[j].name
         self.device = shifted.device
-        mean, size = heads.log_means(shifted)[..., c].exp().cpu().numpy(), float(heads.log_size[c].exp())
+        log_mean = heads.log_means(shifted)[..., c].detach()  # chains steer by the other columns
+        mean, size = log_mean.exp().cpu().numpy(), float(heads.log_size[c].detach().exp())
         self.law = stats.nbinom(size, size / (size + mean))
         self.size, self.failing = size, mean / (size + mean)
 

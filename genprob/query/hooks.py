@@ -17,11 +17,24 @@ def genprob_strategies() -> Iterable[StrategySpec]:
         rank=10,
     )
     yield StrategySpec(
+        name="enumeration",
+        factory="genprob.query.strategies.enumeration:Enumeration",
+        summary="sums over every state that the evidence leaves, where they are finitely many",
+        rank=15,
+    )
+    yield StrategySpec(
         name="importance",
         factory="genprob.query.strategies.importance:Importance",
         summary="self-normalised importance sampling from the model's proposals",
         rank=20,
         reference="Vehtari et al. 2024",
+    )
+    yield StrategySpec(
+        name="smc",
+        factory="genprob.query.strategies.smc:AnnealedSMC",
+        summary="annealed sequential Monte Carlo, from a law that covers everything to the conditional",
+        rank=30,
+        reference="Del Moral, Doucet and Jasra 2006; Zhou, Johansen and Aston 2016",
     )
     yield StrategySpec(
         name="rejection",

@@ -14,6 +14,7 @@ from genprob.query import support
 from genprob.query.batch import POINT, QueryBatch
 from genprob.query.planting import kind_of, share_of
 from genprob.query.strategy import GUARANTEES, Answers, Offer, Refusal, Strategy
+from genprob.results.join import one_chain
 from genprob.results.record import Answer, Marginal
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ class Planner:
             lenient: leave NaN draws where no strategy reaches the evidence, instead of raising.
         """
         words = self.words(queries)
-        final = _Gathered.blank(queries, draws)
+        final = _Gathered.blank(queries)
         attempts: list[list[tuple[str, int | None]]] = []
         for q, row in enumerate(words):
             offers = [w for w in row if w.offered]
@@ -147,7 +148,7 @@ class Planner:
             pending = [q for q in sorted(failed) if turn < len(attempts[q]) and not final.impossible(q)]
         if not lenient:
             self._check(queries, final, single)
-        return self._finish(queries, final, seed, single)
+        return self._finish(queries, final, draws, seed, single)
 
     def _check(self, queries: QueryBatch, final: _Gathered, single: bool) -> None:
         """Raises where there is no answer to give."""
@@ -155,11 +156,11 @@ class Planner:
             which = "" if single else f"query {q}: "
             if final.impossible(q):
                 raise UsageError(f"{which}the evidence has probability zero under the joint; relax or drop some of it")
-            if np.isnan(final.values[q][:, :, queries.asked[q]]).any():
+            if np.isnan(final.draws(q)[:, :, queries.asked[q]]).any():
                 why = final.failures[q]
                 raise UnreliableError(f"{which}no strategy reached the evidence within its budget ({why})")
 
-    def _finish(self, queries: QueryBatch, final: _Gathered, seed: int, single: bool) -> Answer:
+    def _finish(self, queries: QueryBatch, final: _Gathered, draws: int, seed: int, single: bool) -> Answer:
         status, why = support.judge(self.joint, queries, final.log_evidence)
         computation = ["fail" if f else "ok" for f in final.failures]
         calibration, audited = self._calibration(queries, final)
@@ -172,7 +173,7 @@ class Planner:
             dtype=np.int64,
         )
         points = queries.kind == POINT
-        values = final.values
+        values = final.values(draws)
         given = np.broadcast_to(points[:, None, None], values.shape)
         values[given] = np.broadcast_to(queries.a[:, None, None], values.shape)[given]
         return Answer(
@@ -195,6 +196,7 @@ class Planner:
             support=status,
             calibration=calibration,
             reasons=reasons,
+            stats=final.stats,
             seed=seed,
             observed=np.where(points, queries.a, np.nan) if points.any() else None,
             single=single,
@@ -238,7 +240,7 @@ class _Gathered:
     """The answers so far, query by query, whichever strategy they came from."""
 
     queries: QueryBatch
-    values: np.ndarray
+    chains: list[np.ndarray | None]
     marginals: dict[str, Marginal]
     log_evidence: np.ndarray
     log_evidence_se: np.ndarray
@@ -252,9 +254,10 @@ class _Gathered:
     limit: list[str]
     failures: list[str]
     claims: list[list[tuple[str, float, float]]]
+    stats: dict[str, np.ndarray]
 
     @classmethod
-    def blank(cls, queries: QueryBatch, draws: int) -> _Gathered:
+    def blank(cls, queries: QueryBatch) -> _Gathered:
         n = len(queries)
 
         def nothing() -> np.ndarray:
@@ -265,7 +268,7 @@ class _Gathered:
 
         return cls(
             queries=queries,
-            values=np.full((n, 1, draws, queries.schema.width), np.nan),
+            chains=[None] * n,
             marginals={},
             log_evidence=nothing(),
             log_evidence_se=nothing(),
@@ -279,7 +282,21 @@ class _Gathered:
             limit=words(),
             failures=words(),
             claims=[[] for _ in range(n)],
+            stats={},
         )
+
+    def draws(self, q: int) -> np.ndarray:
+        """What answers one query, `[chain, draw, width]`."""
+        chains = self.chains[q]
+        assert chains is not None
+        return chains
+
+    def values(self, draws: int) -> np.ndarray:
+        """All queries' draws `[Q, chain, draw, width]`: chains as they are if all queries have as many, else in one."""
+        found = [self.draws(q) for q in range(len(self.chains))]
+        if len({chains.shape for chains in found}) > 1:
+            found = [one_chain(chains, draws) for chains in found]
+        return np.stack(found)
 
     def impossible(self, q: int) -> bool:
         """True where an exact computation found that the evidence has probability zero."""
@@ -287,15 +304,18 @@ class _Gathered:
 
     def take(self, index: np.ndarray, name: str, offers: Sequence[Offer | Refusal], answers: Answers) -> None:
         """Takes over answers, except where this try failed as well and rests on fewer draws than the one before."""
-        if answers.values.shape[1] != self.values.shape[1]:
-            raise UsageError(f"strategy {name!r} answers with {answers.values.shape[1]} chains, others with 1")
         for q, evidence, error in zip(index.tolist(), answers.log_evidence, answers.log_evidence_se, strict=True):
             self.claims[q].append((name, float(evidence), float(error)))
         self.tries[index] += 1
         worse = np.array([bool(f) for f in answers.failures]) & (np.nan_to_num(answers.ess) < self.ess[index])
         better = np.flatnonzero(~worse)
         kept = index[better]
-        self.values[kept] = answers.values[better]
+        for position, q in zip(better.tolist(), kept.tolist(), strict=True):
+            self.chains[q] = answers.values[position]
+        for told in self.stats.values():
+            told[kept] = np.nan
+        for stat, told in answers.stats.items():
+            self.stats.setdefault(stat, np.full(len(self.queries), np.nan))[kept] = told[better]
         for field in ("log_evidence", "log_evidence_se", "ess", "khat", "rhat"):
             getattr(self, field)[kept] = getattr(answers, field)[better]
         for position, q in zip(better.tolist(), kept.tolist(), strict=True):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyro
 import torch
 from pyro import poutine
 from pyro.poutine import Trace
@@ -21,10 +22,12 @@ from genprob.data.support import Positive
 from genprob.errors import PluginError
 from genprob.model import EMISSION, Model
 from genprob.nets.heads import Heads
+from genprob.query import latents
 from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, QueryBatch
 from genprob.query.capabilities import Draws, Proposes
-from genprob.query.emission import EmissionCloud
+from genprob.query.emission import EmissionCloud, log_mass
 from genprob.query.emission import draw as draw_rows
+from genprob.query.latents import LatentPath, Site
 
 DEFENSIVE = 10
 """One pair of particles in so many comes from the prior, whatever the guide says."""
@@ -35,7 +38,7 @@ _SCORED = 64
 
 
 class LatentProgram(Model):
-    """What a model/guide pair that ends in `Model.emit` can do: `Draws`, `Proposes`, `ScoresRows`.
+    """What a model/guide pair that ends in `Model.emit` can do: draw, propose, score rows; anneal or sum its latents.
 
     Particles are drawn from the mixture of the guide and the prior (a tenth, so that the support is covered however
     wrong the guide is) and weighted by p(z) p(evidence | z) / q(z), which estimates the evidence without bias. The
@@ -58,6 +61,72 @@ class LatentProgram(Model):
         parts = [self._particles(queries.take(slice(q, q + step)), particles) for q in range(0, len(queries), step)]
         shifted, log_weight = (torch.cat(part) for part in zip(*parts, strict=True))
         return EmissionCloud(self._emitting(), shifted, log_weight - math.log(particles), queries)
+
+    # --- sums over discrete latents
+
+    @torch.no_grad()
+    def latent_states(self) -> int:
+        found = latents.listed(self._laws(QueryBatch.empty(self.schema, 1)))
+        if found is None:
+            return 0
+        return math.prod(len(values) ** math.prod(cells) for values, cells in found.values())
+
+    @torch.no_grad()
+    def enumerate(self, queries: QueryBatch) -> EmissionCloud:
+        lists = latents.listed(self._laws(queries))
+        assert lists is not None
+        states = latents.product(lists, self.latent_states())
+        step = max(1, _ROWS // max(map(len, states.values())))
+        parts = []
+        for q in range(0, len(queries), step):
+            part = queries.take(slice(q, q + step))
+            copies = {name: z.repeat(len(part), *[1] * (z.ndim - 1)) for name, z in states.items()}
+            shifted, log_prior = self._conditioned(part, copies, len(copies[next(iter(copies))]) // len(part))
+            parts.append((shifted, log_prior))
+        shifted, log_weight = (torch.cat(part) for part in zip(*parts, strict=True))
+        return EmissionCloud(self._emitting(), shifted, log_weight, queries)
+
+    # --- chains of continuous latents
+
+    @torch.no_grad()
+    def unannealed(self) -> str:
+        found = self._laws(QueryBatch.empty(self.schema, 1))
+        discrete = [name for name, (law, _) in found.items() if law.support.is_discrete]
+        return f"latent {discrete[0]!r} is discrete" if discrete else ""
+
+    @torch.no_grad()
+    def path(self, queries: QueryBatch) -> LatentPath:
+        heads = self._emitting()
+
+        def prior(rows: int) -> dict[str, Tensor]:
+            trace = poutine.trace(self.model).get_trace(self._rows(queries, rows // len(queries)))
+            return _latents(trace, rows)
+
+        def scores(values: dict[str, Tensor], copies: int) -> tuple[Tensor, Tensor]:
+            with pyro.validation_enabled(False):  # a trajectory may leave the numbers; it is refused for that
+                shifted, log_prior = self._conditioned(queries, values, copies)
+                return log_prior, log_mass(heads, shifted, queries)
+
+        found = self._laws(queries)
+        return LatentPath([Site.of(n, law, z) for n, (law, z) in found.items()], prior, scores, len(queries))
+
+    @torch.no_grad()
+    def cloud(self, queries: QueryBatch, points: Tensor, log_weight: Tensor) -> EmissionCloud:
+        values, _ = self.path(queries).values(points)
+        shifted, _ = self._conditioned(queries, values, points.shape[1])
+        return EmissionCloud(self._emitting(), shifted, log_weight, queries, weighed=True)
+
+    def _laws(self, queries: QueryBatch) -> dict[str, tuple[Any, Tensor]]:
+        """Each latent's law and a value of it, a row a query."""
+        trace = poutine.trace(self.model).get_trace(self._rows(queries, 1))
+        return latents.laws(trace, list(_latents(trace, len(queries))))
+
+    def _conditioned(self, queries: QueryBatch, values: dict[str, Tensor], copies: int) -> tuple[Tensor, Tensor]:
+        """The decoder's outputs `[Q, copies, width]` and log p(latents) `[Q, copies]` at given latents."""
+        shape, rows = (len(queries), copies), len(queries) * copies
+        trace = poutine.trace(poutine.condition(self.model, data=values)).get_trace(self._rows(queries, copies))
+        log_prior = sum((_log_prob(trace, name, rows) for name in values), torch.zeros(rows, dtype=torch.float64))
+        return self._outputs(trace, rows).reshape(*shape, -1), log_prior.reshape(shape)
 
     def score_rows(self, batch: Batch) -> Tensor:
         """log p(known cells) by a few particles, always the same ones, `[rows]`."""

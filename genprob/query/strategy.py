@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -47,10 +47,12 @@ class Answers:
     """One strategy's answers to Q queries.
 
     Attributes:
-        values: `[Q, chain, draw, width]` equally weighted draws in data units; NaN rows where there are none.
+        values: `[Q, chain, draw, width]` equally weighted draws in data units; NaN rows where there are none. Markov
+            chains are kept apart; what is drawn independently is one chain.
         marginals: target -> its marginal.
         log_evidence, log_evidence_se, ess, khat, rhat: `[Q]`, NaN where they do not apply.
         failures: `[Q]` why the computation failed, empty where it did not.
+        stats: name -> `[Q]` what else the strategy tells of itself (acceptance, temperatures, ...).
     """
 
     values: np.ndarray
@@ -61,6 +63,7 @@ class Answers:
     khat: np.ndarray
     rhat: np.ndarray
     failures: list[str]
+    stats: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Strategy(Protocol):
@@ -76,7 +79,8 @@ class Strategy(Protocol):
         """Answers all queries, drawing from torch's present random numbers.
 
         Arguments:
-            draws: draws returned per query; diagnostics rest on the budget, not on them.
+            draws: draws returned per query, over all chains (rounded up to as many in each); diagnostics rest on the
+                budget, not on them.
             budget: proposals per query, None for the strategy's own.
         """
         ...

@@ -27,9 +27,9 @@ def answer_tree(answer: Answer) -> xr.DataTree:
 
     Groups: `posterior` (targets, dims `[query], chain, draw, *event`, labels decoded), `marginals` (per target
     `<name>_mean`, `_sd`, `_mcse`, `_quantile` along `quantile`; `_pmf`, `_pmf_mcse` along `level_<name>`),
-    `sample_stats` (one entry per query), `query` (evidence and targets as text), `observed_data` (given points) and
-    `prior` (draws of the joint) where there are any. A single query has no query dimension. The attributes of the
-    root are the diagnostics of the query, the worst ones of a batch.
+    `sample_stats` (one entry per query, what a strategy tells of itself among them), `query` (evidence and targets as
+    text), `observed_data` (given points) and `prior` (draws of the joint) where there are any. A single query has no
+    query dimension. The attributes of the root are the diagnostics of the query, the worst ones of a batch.
     """
     import xarray as xr
 
@@ -135,6 +135,7 @@ def _sample_stats(answer: Answer) -> xr.Dataset:
         data[name] = np.asarray(getattr(answer, name)).astype(kind)
     for name in TEXTS:
         data[name] = np.asarray(list(getattr(answer, name)), dtype=str)
+    data |= {name: np.asarray(values, dtype=np.float64) for name, values in answer.stats.items() if name not in data}
     return _along_query(answer, xr.Dataset({name: ("query", values) for name, values in data.items()}))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,11 @@ class Marginal:
     pmf_mcse: np.ndarray | None = None
     rao_blackwell: bool = False
 
+    def take(self, index: np.ndarray) -> Marginal:
+        """The marginal of the queries at these positions."""
+        arrays = {n: getattr(self, n) for n in ("mean", "sd", "mcse", "quantiles", "pmf", "pmf_mcse")}
+        return replace(self, **{n: None if a is None else a[index] for n, a in arrays.items()})
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -51,6 +56,7 @@ class Answer:
         strategy, guarantee, law, limit: one text per query.
         computation, support, calibration: one of ok, fail, unknown per query.
         reasons: one text per query, empty where nothing is to be said.
+        stats: name -> `[Q]` what else the strategies tell of themselves, NaN where one does not.
         seconds: wall time of the whole batch.
         seed: of the call.
         given: per query, variable -> its evidence as readable text; None where `observed` says it all.
@@ -79,6 +85,7 @@ class Answer:
     support: Sequence[str]
     calibration: Sequence[str]
     reasons: Sequence[str]
+    stats: Mapping[str, np.ndarray] = field(default_factory=dict)
     seconds: float = 0.0
     seed: int = 0
     given: Sequence[Mapping[str, str]] | None = None

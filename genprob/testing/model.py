@@ -12,12 +12,12 @@ from torch import Tensor
 from genprob.data.batch import Batch
 from genprob.joint import Joint
 from genprob.model import Model
-from genprob.query.batch import NOTHING, QueryBatch
+from genprob.query.batch import NOTHING, QueryBatch, alike
 from genprob.query.empirical import marginals
 from genprob.results.join import join_marginals
 from genprob.results.record import Marginal
 from genprob.testing.likelihood import log_likelihood
-from genprob.testing.reference import ReferenceJoint, alike
+from genprob.testing.reference import ReferenceJoint
 
 
 class ReferenceModel(Model):
@@ -28,6 +28,10 @@ class ReferenceModel(Model):
     def __init__(self, reference: ReferenceJoint) -> None:
         super().__init__(reference.schema)
         self.reference = reference
+        self.log_partition, self.log_partition_se = reference.log_partition, 0.0
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        return self.reference.log_joint(values)
 
     def inexact(self, queries: QueryBatch) -> list[str]:
         return self.reference.inexact(queries)

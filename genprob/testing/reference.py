@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from genprob.data.schema import Schema
 from genprob.errors import UsageError
-from genprob.query.batch import LIKELIHOOD, NOISY, POINT, RANGE, SET, QueryBatch
+from genprob.query.batch import LIKELIHOOD, NOISY, POINT, RANGE, SET, QueryBatch, alike
 from genprob.query.empirical import marginals
 from genprob.query.evidence import Equals, OneOf, Soft, Within
 from genprob.results.record import Marginal
@@ -46,11 +47,13 @@ class ReferenceJoint(ABC):
         schema: the variables; rows are flat float64 columns in the order of `schema.slices`.
         accuracy: how exact the answers are, as a reader would want to know it.
         intervals: columns that a query may give by intervals or sets of reals together; None for any number.
+        log_partition: log of what exp(log_joint) sums and integrates to.
     """
 
     schema: Schema
     accuracy: str = "rounding error"
     intervals: int | None = None
+    log_partition: float = 0.0
 
     @abstractmethod
     def condition(self, queries: QueryBatch) -> Conditional:
@@ -88,6 +91,11 @@ class ReferenceJoint(ABC):
     def log_prob(self, values: np.ndarray) -> np.ndarray:
         """log p of the known cells of `[n, width]` rows, NaN cells summed or integrated out; `[n]` in nats."""
         return self.log_evidence(QueryBatch.from_values(self.schema, np.asarray(values, dtype=np.float64)))
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        """log-density of complete rows `[..., width] -> [...]` up to a constant; of some references differentiable."""
+        rows = values.detach().reshape(-1, self.schema.width).cpu().numpy()
+        return torch.as_tensor(self.log_prob(rows), device=values.device).reshape(values.shape[:-1])
 
     def log_evidence(self, queries: QueryBatch) -> np.ndarray:
         """`[Q]` log-evidence of the queries; raises `UsageError` where it is not known exactly."""
@@ -175,16 +183,3 @@ class ReferenceJoint(ABC):
         if self.schema[target].size != 1:
             raise UsageError(f"variable {target!r} is an array; its cells have to be asked one by one")
         return self.schema.slices[target].start
-
-
-def alike(queries: QueryBatch) -> Iterator[np.ndarray]:
-    """Positions of queries that know the same kinds of evidence of the same columns, group by group."""
-    if not len(queries):
-        return
-    if (queries.kind == queries.kind[0]).all():
-        yield np.arange(len(queries))
-        return
-    _, which = np.unique(queries.kind, axis=0, return_inverse=True)
-    which = which.reshape(-1)
-    for group in range(int(which.max()) + 1):
-        yield np.flatnonzero(which == group)

@@ -8,6 +8,8 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from genprob.query.batch import QueryBatch
 from genprob.query.evidence import Equals, OneOf, Soft
@@ -35,7 +37,7 @@ class Enumerated(ReferenceJoint):
         return np.array(list(product(*levels)), dtype=np.float64)
 
     @cached_property
-    def log_partition(self) -> float:
+    def log_partition(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         """log of the sum of all masses."""
         return float(logsumexp(self.log_mass(self.states)))
 
@@ -43,6 +45,11 @@ class Enumerated(ReferenceJoint):
     def log_probs(self) -> np.ndarray:
         """log p of every state, `[n]`."""
         return self.log_mass(self.states) - self.log_partition
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        """log of the unnormalised mass of complete rows."""
+        rows = values.reshape(-1, self.schema.width).cpu().numpy()
+        return torch.as_tensor(self.log_mass(rows), device=values.device).reshape(values.shape[:-1])
 
     def kinds(self, variable: str) -> frozenset[type]:
         return frozenset({Equals, OneOf, Soft} if self.schema[variable].size == 1 else {Equals})

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import special
+from torch import Tensor
 
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Real
@@ -54,6 +56,14 @@ class GaussianMixture(ReferenceJoint):
     ) -> None:
         self.weight, self.mean, self.covariance = (np.asarray(x, dtype=np.float64) for x in (weight, mean, covariance))
         self.schema = reals(self.mean.shape[1], names)
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        """log p of complete rows, differentiable."""
+        mean, covariance, weight = (
+            torch.as_tensor(x, device=values.device) for x in (self.mean, self.covariance, self.weight)
+        )
+        law = torch.distributions.MultivariateNormal(mean, covariance, validate_args=False)
+        return torch.logsumexp(weight.log() + law.log_prob(values[..., None, :]), -1)
 
     def kinds(self, variable: str) -> frozenset[type]:
         return frozenset({Equals, Within, Soft})

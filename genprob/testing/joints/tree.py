@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, QueryBatch
 from genprob.query.evidence import Equals, Soft, Within
@@ -106,6 +108,15 @@ class GaussianTree(ReferenceJoint):
             for q in np.flatnonzero(far):
                 out[q] = out[q] or f"the value of {name!r} lies beyond the grid on +-{self.reach:g}"
         return out
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        """log p of complete rows, which need not lie on the grid."""
+        rows = values.detach().cpu().numpy()
+        out = np.zeros(rows.shape[:-1])
+        for name, node in self.nodes.items():
+            centre = 0.0 if node.parent is None else node.mean(rows[..., self._column[node.parent]])
+            out += normal.log_density(rows[..., self._column[name]], centre, node.sd)
+        return torch.as_tensor(out, device=values.device)
 
     def condition(self, queries: QueryBatch) -> ConditionalTree:
         return ConditionalTree(self, queries)
