@@ -24,6 +24,7 @@ from genprob.query.capabilities import Draws, ScoresRows
 from genprob.query.likelihood import log_ceiling, log_likelihood
 from genprob.query.planner import Planner
 from genprob.query.ranks import rank, uniformity
+from genprob.results.join import join, uniform
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
@@ -197,7 +198,7 @@ def judge(
         planner.answer(queries.take(part), RANKED, 0, budget, single=False, lenient=True)
         for part in joint.chunks(len(queries), max(budget or 1024, RANKED))
     ]
-    values = np.concatenate([p.values[:, :, :RANKED].reshape(p.queries, -1, p.schema.width) for p in parts])
+    values = uniform(join(parts), RANKED).values[:, 0]
     strategies = np.array([s for p in parts for s in p.strategy])
     computation = np.array([c for p in parts for c in p.computation])
     evidence = _evidence_check(joint, queries, planner, budget) if kind != "points" and source == "planted" else {}

@@ -11,7 +11,7 @@ import torch
 from genprob.engine.scope import running
 from genprob.query.batch import QueryBatch
 from genprob.query.planner import Planner
-from genprob.results.join import join
+from genprob.results.join import join, uniform
 from genprob.results.record import Marginal
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def asked(joint: Joint, queries: QueryBatch, draws: int, seed: int, budget: int 
     with running(joint.rng(seed)), torch.no_grad():
         parts = joint.chunks(len(queries), max(budget or _PARTICLES, draws))
         answers = [planner.answer(queries.take(p), draws, seed, budget, single=False, lenient=True) for p in parts]
-    answer = join(answers)
+    answer = uniform(join(answers), draws)
     guarantee = np.array(answer.guarantee, dtype=object)
     return Asked(
         answer.values,

@@ -407,7 +407,7 @@ def test_what_a_program_lacks_is_said():
 
 
 def test_discrete_latents_that_the_guide_leaves_out():
-    """Two components, summed by enumeration in training, drawn from the prior in queries."""
+    """Two components, summed by enumeration in training and in queries, or drawn from the prior."""
 
     class Two(Model):
         def __init__(self, schema):
@@ -431,6 +431,9 @@ def test_discrete_latents_that_the_guide_leaves_out():
     parts = stats.norm.pdf(z, joint.model.centre.detach().numpy()[:, :2], heads.scale().detach().numpy()[:2])
     exact = math.log(np.array([0.3, 0.7]) @ parts.prod(1) / np.prod(heads.encoder.scale.numpy()[:2]))
     answer = joint.query(["c"], value)
+    assert answer.attrs["strategy"] == "enumeration"
+    assert answer.attrs["log_evidence"] == pytest.approx(exact, abs=1e-6)
+    answer = joint.query(["c"], value, strategy="importance")
     assert abs(answer.attrs["log_evidence"] - exact) < 4 * answer.attrs["log_evidence_se"]
 
 
