@@ -18,6 +18,7 @@ from genprob.data.schema import Schema
 from genprob.data.schema_file import from_toml
 from genprob.data.table import Table
 from genprob.engine import device as devices
+from genprob.engine.averages import averages
 from genprob.engine.randomness import Randomness
 from genprob.engine.run import Run
 from genprob.engine.scope import running
@@ -72,7 +73,7 @@ class Joint:
         saved = run.load(checkpoint)
         model.build(saved.tree["structure"])
         model.to(place)
-        blocks = saved.tree["state"]["blocks"]
+        blocks = saved.tree["state"]["blocks"] | averages(saved.tree["state"]["memory"])
         own = {k.removeprefix("model."): v for k, v in blocks.items() if k.startswith("model.")}
         missing = sorted({*model.state_dict()} - {*own})
         if missing:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor, nn
@@ -52,6 +53,27 @@ class HeldOutScore(Protocol):
     def score_rows(self, batch: Batch) -> Tensor:
         """Log-density of each row's known cells up to a constant of the data, `[rows]`."""
         ...
+
+
+@runtime_checkable
+class Validates(Protocol):
+    """A model with a better measure of how well it predicts held-out rows than its quick `score_rows`."""
+
+    def validate(self, batch: Batch) -> Tensor:
+        """The measure of each row, `[rows]`, the greater the better; the same for the same parameters and rows."""
+        ...
+
+
+@runtime_checkable
+class Recommends(Protocol):
+    """A model that knows which options of an inference suit it; a caller's own come first.
+
+    Attributes:
+        recipe: inference name -> option -> value, once the model is prepared.
+    """
+
+    @property
+    def recipe(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
 @runtime_checkable

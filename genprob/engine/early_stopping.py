@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from genprob.data.batch import Batch
-from genprob.engine.capabilities import HeldOutScore
+from genprob.engine.averages import averaged
+from genprob.engine.capabilities import HeldOutScore, Validates
 from genprob.engine.scope import running
 from genprob.engine.state import Memory, State
 
@@ -35,12 +36,16 @@ class EarlyStopping:
     patience: int
 
     def observe(self, state: State) -> float | None:
-        """The mean held-out log-density in nats per row, when it is time to look; else None."""
+        """The mean held-out log-density in nats per row, when it is time to look; else None.
+
+        Judged is what would be saved as the best: averages of parameters where a move keeps them.
+        """
         if state.step % self.every:
             return None
         rows = torch.arange(len(self.held), device=self.held.values.device)
-        with torch.no_grad(), running(state.rng), self._judging():
-            score = float(torch.cat([self.model.score_rows(self.held.take(i)) for i in rows.split(_ROWS)]).mean())
+        score_rows = self.model.validate if isinstance(self.model, Validates) else self.model.score_rows
+        with torch.no_grad(), running(state.rng), self._judging(), averaged(state):
+            score = float(torch.cat([score_rows(self.held.take(i)) for i in rows.split(_ROWS)]).mean())
         memory = self._memory(state)
         if math.isfinite(score) and score > memory["best"]:
             memory.update(best=score, best_step=state.step, waited=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -146,4 +147,69 @@ class Anneals(Protocol):
 
     def cloud(self, queries: QueryBatch, points: Tensor, log_weight: Tensor) -> Cloud:
         """What follows from latents at `points [queries, J, width]` of the path, weighted by `log_weight` alone."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Met:
+    """Draws of one column that agree with the evidence on it.
+
+    Attributes:
+        log_mass: `[n]` log-evidence of the column: a log density or probability for points, a log probability for
+            sets, the log of the expected likelihood for readings.
+        values: `[n]` one draw each from the law times the likelihood of the evidence; given points as they are.
+        log_weight: `[n]` what makes the draws proper where they were proposed; 0 where they are exact.
+    """
+
+    log_mass: Tensor
+    values: Tensor
+    log_weight: Tensor
+
+
+class Law(Protocol):
+    """One-dimensional laws of one column, one for each of n contexts; float64, data units."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: Tensor) -> Law:
+        """The laws at these positions."""
+        ...
+
+    def log_prob(self, values: Tensor) -> Tensor:
+        """`[n] -> [n]`, a density or a probability as the column's measure is."""
+        ...
+
+    def draw(self) -> Tensor:
+        """One draw of each, `[n]`; on cells the exact table value."""
+        ...
+
+    def meet(self, queries: QueryBatch) -> Met:
+        """Each law under the evidence that its query (one a context) has on the column."""
+        ...
+
+    def marginal(self, queries: int) -> Marginal:
+        """The average of each query's laws, its contexts standing one after the other, as many for each."""
+        ...
+
+
+class Contexts(Protocol):
+    """Partly known rows, each of which says what it expects of any other column."""
+
+    def law(self, column: int, rows: Tensor | None = None) -> Law:
+        """The laws of one flat column that is unknown in `rows` (all if None)."""
+        ...
+
+
+@runtime_checkable
+class AnyOrder(Protocol):
+    """A model with the one-dimensional law of every column given any others.
+
+    Attributes:
+        orders: over how many orders log-probabilities are averaged.
+    """
+
+    orders: int
+
+    def contexts(self, values: Tensor, known: Tensor) -> Contexts:
+        """Rows `[n, width]` in data units, of which the cells where `known [n, width]` are given."""
         ...

@@ -23,6 +23,13 @@ def genprob_strategies() -> Iterable[StrategySpec]:
         rank=15,
     )
     yield StrategySpec(
+        name="ancestral",
+        factory="genprob.query.strategies.ancestral:Ancestral",
+        summary="evidence first, then every variable given those before it, in random orders",
+        rank=17,
+        reference="Uria, Murray and Larochelle 2014",
+    )
+    yield StrategySpec(
         name="importance",
         factory="genprob.query.strategies.importance:Importance",
         summary="self-normalised importance sampling from the model's proposals",

@@ -7,44 +7,59 @@ from typing import Literal, cast
 import torch
 
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import LogDensity, require
+from genprob.engine.capabilities import LogDensity, Recommends, require
 from genprob.engine.descend import Descend, adam, warmup_cosine
 from genprob.engine.losses.likelihood import likelihood
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
 from genprob.model import Model
 
+_USUAL = {
+    "steps": 2000, "lr": 1e-2, "batch_size": 512, "clip": 100.0, "weight_decay": 0.0, "ema": 0.0, "holdout": 0.1,
+}  # fmt: skip
+
 
 def ml(
     model: Model,
     *,
-    steps: int = 2000,
-    lr: float = 1e-2,
-    batch_size: int = 512,
+    steps: int | None = None,
+    lr: float | None = None,
+    batch_size: int | None = None,
     optimizer: Literal["adam", "lbfgs"] = "adam",
     accumulate: int = 1,
-    clip: float | None = 100.0,
-    weight_decay: float = 0.0,
-    holdout: float = 0.1,
+    clip: float | None = None,
+    weight_decay: float | None = None,
+    ema: float | None = None,
+    holdout: float | None = None,
     patience: int = 20,
     evaluate_every: int = 100,
 ) -> Program:
     """Maximum likelihood of a model with a log-density, by AdamW or by L-BFGS (Liu and Nocedal 1989).
 
+    What is left out is as the model recommends, else as said here.
+
     Arguments:
-        steps: gradient steps; of L-BFGS, iterations of up to 20 evaluations each.
-        lr: peak learning rate of adam; warmed up over the first twentieth, then half a cosine to zero.
-        batch_size: rows of a step of adam.
+        steps: gradient steps, 2000; of L-BFGS, iterations of up to 20 evaluations each.
+        lr: peak learning rate of adam, 0.01; warmed up over the first twentieth, then half a cosine to zero.
+        batch_size: rows of a step of adam, 512.
         optimizer: adam, or lbfgs on all rows with a line search (takes no heed of lr, batch size, clip and decay).
         accumulate: pieces that a batch is split into, where memory is short.
-        clip: largest gradient norm, None for no limit.
-        weight_decay: decay of matrices.
-        holdout: share of the rows kept to stop early by.
+        clip: largest gradient norm, 100; inf for no limit.
+        weight_decay: decay of matrices, 0.
+        ema: decay of a moving average of the parameters, which becomes the answer; 0 for none.
+        holdout: share of the rows kept to stop early by, 0.1.
         patience: evaluations without a better held-out score before it stops.
         evaluate_every: steps between evaluations.
     """
     require(model, LogDensity, "ml", "a log-density")
     loss, writes = likelihood(cast(LogDensity, model)), frozenset({"model.*"})
+    said = {
+        "steps": steps, "lr": lr, "batch_size": batch_size, "clip": clip, "weight_decay": weight_decay, "ema": ema,
+        "holdout": holdout,
+    }  # fmt: skip
+    recommended = model.recipe.get("ml", {}) if isinstance(model, Recommends) else {}
+    chosen = {**_USUAL, **recommended, **{name: value for name, value in said.items() if value is not None}}
+    horizon = int(chosen["steps"])
     if optimizer == "lbfgs":
         move = Descend(
             "ml",
@@ -59,18 +74,19 @@ def ml(
             "ml",
             writes,
             loss,
-            adam(lr, weight_decay),
+            adam(chosen["lr"], chosen["weight_decay"]),
             warmup_cosine(),
-            clip=clip,
+            clip=chosen["clip"],
+            ema=chosen["ema"] or None,
             accumulate=accumulate,
-            horizon=steps,
+            horizon=horizon,
         )
     return Program(
-        (Phase((move,), steps, name="ml"),),
+        (Phase((move,), horizon, name="ml"),),
         Blocks({"model": model}),
         "ml.loss",
-        batch_size=batch_size,
-        holdout=holdout,
+        batch_size=int(chosen["batch_size"]),
+        holdout=chosen["holdout"],
         patience=patience,
         evaluate_every=evaluate_every,
     )

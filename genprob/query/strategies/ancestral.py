@@ -1,0 +1,385 @@
+"""Ancestral: what is known first, then one variable after the other, in an order of its own for every draw."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genprob.query import diagnostics
+from genprob.query.batch import NOISY, NOTHING, POINT, QueryBatch
+from genprob.query.capabilities import AnyOrder, Contexts
+from genprob.query.empirical import marginals as counted
+from genprob.query.log_evidence import LogEvidence
+from genprob.query.strategy import Answers, Offer, Refusal
+from genprob.results.join import join_marginals
+from genprob.results.record import Marginal
+
+if TYPE_CHECKING:
+    from genprob.joint import Joint
+
+PARTICLES = 1024
+LAW = "order-mixture"
+_AVERAGED = 64
+"""Contexts over whose conditionals marginals are averaged, where evidence is met by draws."""
+_LEAST_ESS = 100.0
+_ROWS = 65_536
+"""Rows of particles or orders that are worked on at once."""
+_SCORED = 10_000
+"""Conditionals afforded to the log-evidence of a batch's points: the larger the batch, the fewer orders."""
+
+
+class Ancestral:
+    """Evidence-first ancestral sampling of models that know any variable given any others.
+
+    Given points are conditioned on at once, so that each target's marginal is the model's own conditional. Intervals,
+    sets and readings come first in every order, each variable drawn from its conditional under its evidence and
+    weighed by that evidence's probability; with one such variable that is exact, with more the weights are those of
+    sequential importance sampling with resampling. Targets follow, in a fresh random order for every draw.
+
+    See also: Uria, Murray and Larochelle 2014; Doucet, de Freitas and Gordon 2001, Sequential Monte Carlo methods.
+    """
+
+    name = "ancestral"
+
+    def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
+        if not isinstance(joint.model, AnyOrder):
+            return [Refusal("the model does not know every variable given any others")] * len(queries)
+        out: list[Offer | Refusal] = []
+        for number, weighed in zip(_told(queries).sum(1).tolist(), _weighed(queries).tolist(), strict=True):
+            if weighed:
+                reason = f"{number} pieces of evidence are met first in every order, and weighed"
+                out.append(Offer("consistent", LAW, "particles", float(PARTICLES * (number + 1)), reason))
+            else:
+                reason = "the model knows every variable given this evidence"
+                out.append(Offer("exact", LAW, "", 2.0, reason))
+        return out
+
+    def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
+        assert isinstance(joint.model, AnyOrder)
+        # Few queries at a time where each has many particles; together they are one batch of the network's.
+        particles = max(2, budget or PARTICLES) if _weighed(queries).any() else max(draws, _AVERAGED)
+        step = len(queries) if not _told(queries).any() else max(1, _ROWS // particles)
+        index = np.arange(len(queries))
+        parts = [_answer(joint.model, queries.take(index[at : at + step]), draws, particles)
+                 for at in range(0, len(queries), step)]  # fmt: skip
+        return parts[0] if len(parts) == 1 else _together(parts)
+
+
+def draw(model: AnyOrder, queries: QueryBatch, draws: int) -> np.ndarray:
+    """Draws of everything that queries which know points only leave open, `[Q, draws, width]`."""
+    values, known = _points(queries, model)
+    index = torch.arange(len(queries), device=values.device).repeat_interleave(draws)
+    out = _walk(model, model.contexts(values, known), index, values[index], known[index], ~known[index])
+    return out.reshape(len(queries), draws, -1).cpu().numpy()
+
+
+def log_evidence(model: AnyOrder, queries: QueryBatch, orders: int | None = None) -> LogEvidence:
+    """log p(evidence) averaged over orders, log (1/K) sum_k p_k(evidence).
+
+    All orders where there are at most K: then exact under the law `order-mixture`; else K random ones, in pairs of an
+    order and its reverse: an unbiased estimate of the probability. Intervals, sets and readings follow the points, by
+    weighted particles.
+
+    Arguments:
+        model: what knows the conditionals.
+        queries: the evidence.
+        orders: K; None takes the model's own.
+    """
+    values, known = _points(queries, model)
+    out = _points_evidence(model, values, known, orders or model.orders)
+    told = _told(queries)
+    if not told.any():
+        return out
+    step, extra = max(1, _ROWS // PARTICLES), []
+    for at in range(0, len(queries), step):
+        part = slice(at, at + step)
+        met = _meet(model, model.contexts(values[part], known[part]), queries.take(part), PARTICLES)
+        extra.append(met[2].cpu().numpy())
+    log_weight = np.concatenate(extra)
+    value = out.value + np.logaddexp.reduce(log_weight, axis=1) - math.log(PARTICLES)
+    error = np.hypot(out.error, diagnostics.log_mean_error(log_weight))
+    exact = out.kind == "exact" and not _weighed(queries).any()
+    return LogEvidence(value, error, "exact" if exact else "estimate", LAW)
+
+
+# --- evidence
+
+
+def _told(queries: QueryBatch) -> np.ndarray:
+    """`[Q, width]`, where something other than a point is known."""
+    return (queries.kind != NOTHING) & (queries.kind != POINT)
+
+
+def _weighed(queries: QueryBatch) -> np.ndarray:
+    """`[Q]`, whether the evidence leaves weights: several pieces of it, or a reading of a true real."""
+    sharp = np.array([not v.discrete and v.cell is None for v in queries.schema.columns])
+    return (_told(queries).sum(1) > 1) | ((queries.kind == NOISY) & sharp).any(1)
+
+
+def _points(queries: QueryBatch, model: AnyOrder) -> tuple[Tensor, Tensor]:
+    """Given points `[Q, width]`, on cells the table's values, 0 elsewhere; and where they are."""
+    known = queries.kind == POINT
+    values = np.where(known, queries.a, 0.0)
+    for j, variable in enumerate(queries.schema.columns):
+        if variable.cell is not None and known[:, j].any():
+            values[known[:, j], j] = variable.cell.snap(values[known[:, j], j])
+    place = next(iter(model.parameters())).device if isinstance(model, torch.nn.Module) else None
+    return torch.as_tensor(values, device=place), torch.as_tensor(known, device=place)
+
+
+def _points_evidence(model: AnyOrder, values: Tensor, known: Tensor, orders: int) -> LogEvidence:
+    """log p of the known cells of rows `[Q, width]`."""
+    most = int(known.sum(1).max()) if len(known) else 0
+    if not most:
+        return LogEvidence(np.zeros(len(known)), np.zeros(len(known)), "exact", LAW)
+    every = most < 12 and math.factorial(most) <= orders
+    if every:
+        order = torch.tensor(list(itertools.permutations(range(most))))
+    else:
+        half = torch.stack([torch.randperm(most) for _ in range((orders + 1) // 2)])
+        order = torch.stack([half, most - 1 - half], 1).flatten(0, 1)[:orders]
+    order = order.to(values.device)
+    slot = (known.cumsum(1) - 1).clamp(min=0)
+    parts = []
+    for rows in torch.arange(len(values), device=values.device).split(max(1, _ROWS // len(order))):
+        turn = torch.where(known[rows, None], order[:, slot[rows]].transpose(0, 1), most)
+        # Turns of the known cells count 0, 1, ... in each order; where fewer are known, some turns stay away.
+        turn = turn.argsort(2).argsort(2)
+        parts.append(_along(model, values[rows], known[rows], turn))
+    log_p = torch.cat(parts).cpu().numpy()
+    value = np.logaddexp.reduce(log_p, axis=1) - math.log(len(order))
+    error = np.zeros(len(log_p)) if every else _spread(log_p)
+    return LogEvidence(value, error, "exact" if every else "estimate", LAW)
+
+
+def _spread(log_p: np.ndarray) -> np.ndarray:
+    return diagnostics.log_mean_error(log_p) if log_p.shape[1] > 1 else np.full(len(log_p), np.nan)
+
+
+def _along(model: AnyOrder, values: Tensor, known: Tensor, turn: Tensor) -> Tensor:
+    """log p of the known cells along orders: cell j of row q comes at `turn [Q, K, width]` of each; `[Q, K]`."""
+    q, k, width = turn.shape
+    turn, known = turn.reshape(-1, width), known.repeat_interleave(k, 0)
+    row = torch.arange(q, device=values.device).repeat_interleave(k)
+    out = torch.zeros(q * k, dtype=torch.float64, device=values.device)
+    blank = model.contexts(torch.zeros_like(values[:1]), torch.zeros_like(known[:1]))
+    for step in range(int(known.sum(1).max()) if q else 0):
+        now = known & (turn == step)
+        going = torch.nonzero(now.any(1))[:, 0]
+        before = known[going] & (turn[going] < step)
+        contexts = model.contexts(values[row[going]], before) if step else blank
+        for j, at in _by_column(now[going].to(torch.int8).argmax(1)):
+            law = contexts.law(j, at) if step else contexts.law(j).take(torch.zeros_like(at))
+            out[going[at]] += law.log_prob(values[row[going[at]], j])
+    return out.reshape(q, k)
+
+
+def _by_column(column: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Each distinct column, and the positions that name it."""
+    for j in torch.unique(column).tolist():
+        yield j, torch.nonzero(column == j)[:, 0]
+
+
+# --- paths
+
+
+def _meet(
+    model: AnyOrder, root: Contexts, queries: QueryBatch, particles: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Particles `[Q * P, width]` that meet each query's evidence, what they know, and their log-weights `[Q, P]`.
+
+    The mean of the weights estimates the probability of intervals, sets and readings given the points.
+    """
+    values, known = _points(queries, model)
+    index = torch.arange(len(queries), device=values.device).repeat_interleave(particles)
+    values, known = values[index], known[index]
+    pending = torch.as_tensor(_told(queries), device=values.device)[index]
+    turn = torch.rand(pending.shape, device=values.device)
+    log_weight = torch.zeros(len(index), dtype=torch.float64, device=values.device)
+    first = True
+    while bool(pending.any()):
+        going = torch.nonzero(pending.any(1))[:, 0]
+        contexts = root if first else model.contexts(values[going], known[going])
+        for j, at in _by_column(torch.where(pending[going], turn[going], -1.0).argmax(1)):
+            rows = going[at]
+            law = _shared(contexts, j, index[rows]) if first else contexts.law(j, at)
+            met = law.meet(queries.take(index[rows].cpu().numpy()))
+            values[rows, j], known[rows, j], pending[rows, j] = met.values, True, False
+            log_weight[rows] += met.log_mass + met.log_weight
+        first = False
+        if bool(pending.any()):
+            kept = _survivors(log_weight.reshape(-1, particles))
+            if kept is not None:
+                chosen, log_weight = kept[0], kept[1].reshape(-1)
+                values, known, pending, turn = values[chosen], known[chosen], pending[chosen], turn[chosen]
+    return values, known, log_weight.reshape(-1, particles)
+
+
+def _survivors(log_weight: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Flat positions and log-weights after resampling the queries whose effective sample size is below half."""
+    queries, particles = log_weight.shape
+    total = torch.logsumexp(log_weight, 1, keepdim=True)
+    share = torch.exp(log_weight - total).nan_to_num(1 / particles)
+    poor = (1 / share.square().sum(1) < particles / 2) & torch.isfinite(total[:, 0])
+    if not bool(poor.any()):
+        return None
+    chosen = torch.arange(particles, device=share.device).repeat(queries, 1)
+    chosen[poor] = _systematic(share[poor], particles)
+    kept = torch.where(poor[:, None], total - math.log(particles), log_weight)
+    return (chosen + particles * torch.arange(queries, device=share.device)[:, None]).reshape(-1), kept
+
+
+def _systematic(share: Tensor, number: int) -> Tensor:
+    """`[Q, number]` indices in proportion to `share [Q, P]`, in random order, by systematic resampling."""
+    queries, particles = share.shape
+    at = (torch.arange(number, device=share.device) + torch.rand(queries, 1, device=share.device)) / number
+    edges = share.cumsum(1)
+    index = torch.searchsorted(edges / edges[:, -1:], at.to(share.dtype)).clamp(max=particles - 1)
+    return index.gather(1, torch.rand(index.shape, device=share.device).argsort(1))
+
+
+def _shared(contexts: Contexts, j: int, index: Tensor):
+    """The laws of column j for rows whose contexts are `index`, each distinct one worked out once."""
+    distinct, where = torch.unique(index, return_inverse=True)
+    return contexts.law(j, distinct).take(where)
+
+
+def _walk(
+    model: AnyOrder, root: Contexts, index: Tensor, values: Tensor, known: Tensor, asked: Tensor
+) -> Tensor:
+    """Rows with the asked cells drawn, each row in a random order of its own; the first step is `root`'s at `index`."""
+    values, known, pending = values.clone(), known.clone(), asked & ~known
+    turn = torch.rand(pending.shape, device=values.device)
+    first = True
+    while bool(pending.any()):
+        going = torch.nonzero(pending.any(1))[:, 0]
+        contexts = root if first else model.contexts(values[going], known[going])
+        for j, at in _by_column(torch.where(pending[going], turn[going], -1.0).argmax(1)):
+            rows = going[at]
+            law = _shared(contexts, j, index[rows]) if first else contexts.law(j, at)
+            values[rows, j], known[rows, j], pending[rows, j] = law.draw(), True, False
+        first = False
+    return values
+
+
+# --- answers
+
+
+def _answer(model: AnyOrder, queries: QueryBatch, draws: int, particles: int) -> Answers:
+    values, known = _points(queries, model)
+    root = model.contexts(values, known)
+    n, told = len(queries), _told(queries)
+    index = torch.arange(n, device=values.device)
+    asked = torch.as_tensor(queries.asked, device=values.device)
+    cells = max(1, int(known.sum()))
+    points = _points_evidence(model, values, known, min(model.orders, max(1, _SCORED // cells)))
+    log_weight = np.zeros((n, 1))
+    leaves, averaged = root, 1
+    paths = index.repeat_interleave(draws)
+    if told.any():
+        values, known, met = _meet(model, root, queries, particles)
+        log_weight = met.cpu().numpy()
+        share = torch.softmax(torch.where(torch.isfinite(met).any(1, keepdim=True), met, 0.0), 1)
+        averaged = min(_AVERAGED, particles)
+        base = particles * index[:, None]
+        chosen = (_systematic(share, averaged) + base).reshape(-1)
+        leaves = model.contexts(values[chosen], known[chosen])
+        paths = (_systematic(share, draws) + base).reshape(-1)
+        root = model.contexts(values, known) if len(values) <= len(paths) else None
+    if root is None:
+        values, known = values[paths], known[paths]
+        root, paths = model.contexts(values, known), torch.arange(len(paths), device=values.device)
+    rows = asked.repeat_interleave(draws, 0)
+    drawn = _walk(model, root, paths, values[paths], known[paths], rows)
+    filled = torch.as_tensor(queries.asked | (queries.kind != NOTHING), device=values.device)
+    drawn = torch.where(filled.repeat_interleave(draws, 0), drawn, torch.nan)
+    drawn = drawn.reshape(n, draws, -1).cpu().numpy()
+    weighed = _weighed(queries)
+    possible = np.isfinite(log_weight).any(1)
+    ess = np.where(weighed, diagnostics.effective_sample_size(log_weight), float(draws))
+    khat = np.where(weighed, diagnostics.pareto_k(log_weight), np.nan)
+    soft = np.logaddexp.reduce(log_weight, axis=1) - math.log(log_weight.shape[1])
+    return Answers(
+        values=drawn[:, None],
+        marginals=_marginals(queries, leaves, averaged, drawn, told),
+        log_evidence=points.value + soft,
+        log_evidence_se=np.hypot(points.error, np.where(weighed, diagnostics.log_mean_error(log_weight), 0.0)),
+        ess=ess,
+        khat=khat,
+        rhat=np.full(n, np.nan),
+        failures=_failures(weighed, possible, ess, khat, log_weight.shape[1]),
+    )
+
+
+def _failures(weighed: np.ndarray, possible: np.ndarray, ess: np.ndarray, khat: np.ndarray, particles: int) -> list[str]:
+    acceptable = diagnostics.acceptable_k(particles)
+    out = []
+    for q in range(len(ess)):
+        if not possible[q]:
+            out.append("the evidence has probability zero under the joint")
+        elif weighed[q] and khat[q] >= acceptable and ess[q] < particles / 2:
+            out.append(f"Pareto k-hat {khat[q]:.2f} of {particles} weights is above {acceptable:.2f}")
+        elif weighed[q] and ess[q] < min(_LEAST_ESS, particles / 4):
+            out.append(f"effective sample size {ess[q]:.0f} of {particles} particles is below {_LEAST_ESS:.0f}")
+        else:
+            out.append("")
+    return out
+
+
+def _marginals(
+    queries: QueryBatch, leaves: Contexts, averaged: int, drawn: np.ndarray, told: np.ndarray
+) -> dict[str, Marginal]:
+    """Each target's conditionals averaged over contexts; what is told is counted from draws."""
+    out = {}
+    for name in queries.targets:
+        columns = range(*queries.schema.slices[name].indices(queries.schema.width))
+        parts = [leaves.law(j).marginal(len(queries)) for j in columns]
+        found = _stacked(parts, queries.schema[name].shape)
+        if told[:, list(columns)].any():
+            found = _replaced(found, counted(queries.schema, drawn, (name,))[name], told[:, list(columns)].any(1))
+        out[name] = found
+    return out
+
+
+_FIELDS = ("mean", "sd", "mcse", "quantiles", "pmf", "pmf_mcse")
+
+
+def _stacked(parts: list[Marginal], shape: tuple[int, ...]) -> Marginal:
+    """Marginals of an array's columns as the array's."""
+    if not shape:
+        return parts[0]
+    arrays = {}
+    for field in _FIELDS:
+        pieces = [getattr(part, field) for part in parts]
+        if pieces[0] is None:
+            arrays[field] = None
+            continue
+        axis = -2 if field.startswith("pmf") else -1
+        whole = np.stack(pieces, axis)
+        lead, tail = whole.shape[:axis], whole.shape[axis:][1:]
+        arrays[field] = whole.reshape(*lead, *shape, *tail)
+    return Marginal(**arrays, rao_blackwell=parts[0].rao_blackwell)
+
+
+def _replaced(whole: Marginal, part: Marginal, where: np.ndarray) -> Marginal:
+    """The marginals of the queries at `where` taken from another."""
+    arrays = {}
+    for field in _FIELDS:
+        old, new = getattr(whole, field), getattr(part, field)
+        arrays[field] = None if old is None else np.where(where.reshape(-1, *[1] * (old.ndim - 1)), new, old)
+    return Marginal(**arrays, rao_blackwell=False)
+
+
+def _together(parts: list[Answers]) -> Answers:
+    arrays = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("values", "log_evidence", "log_evidence_se", "ess", "khat", "rhat")
+    }
+    marginals = {name: join_marginals([part.marginals[name] for part in parts]) for name in parts[0].marginals}
+    return Answers(**arrays, marginals=marginals, failures=[f for part in parts for f in part.failures])

@@ -1,0 +1,1 @@
+"""Autoregressive models: a joint as a product of one-dimensional conditionals, in any order."""

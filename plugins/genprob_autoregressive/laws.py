@@ -1,0 +1,91 @@
+"""Laws: the conditionals of one column in many contexts, drawn from, weighed and summed up in float64."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genprob.query.batch import LIKELIHOOD, NOISY, POINT, RANGE, SET, QueryBatch
+from genprob.query.capabilities import Met
+from genprob.results.record import QUANTILES, Marginal
+
+
+@dataclass(frozen=True, eq=False)
+class LevelLaw:
+    """Probabilities of a categorical or binary column.
+
+    Attributes:
+        column: flat column.
+        log_p: `[n, levels]`, normalised.
+        numeric: whether codes are values (a binary), so that means are meaningful.
+    """
+
+    column: int
+    log_p: Tensor
+    numeric: bool
+
+    def __len__(self) -> int:
+        return len(self.log_p)
+
+    def take(self, index: Tensor) -> LevelLaw:
+        return LevelLaw(self.column, self.log_p[index], self.numeric)
+
+    def log_prob(self, values: Tensor) -> Tensor:
+        return self.log_p.gather(1, values.long()[:, None])[:, 0]
+
+    def draw(self) -> Tensor:
+        return pick(self.log_p).double()
+
+    def meet(self, queries: QueryBatch) -> Met:
+        kind = torch.as_tensor(queries.kind[:, self.column], device=self.log_p.device)
+        log_weight = torch.zeros_like(self.log_p)
+        if self.column in queries.likelihoods:
+            weights = torch.log(torch.as_tensor(queries.likelihoods[self.column], device=self.log_p.device))
+            log_weight = torch.where(((kind == SET) | (kind == LIKELIHOOD))[:, None], weights, log_weight)
+        point = kind == POINT
+        if bool(point.any()):
+            codes = torch.as_tensor(np.nan_to_num(queries.a[:, self.column]), device=kind.device).long()
+            levels = torch.arange(self.log_p.shape[1], device=kind.device)
+            log_weight = torch.where(point[:, None] & (levels != codes[:, None]), -torch.inf, log_weight)
+        told = self.log_p + log_weight
+        log_mass = torch.logsumexp(told, 1)
+        return Met(log_mass, pick(told).double(), torch.zeros_like(log_mass))
+
+    def marginal(self, queries: int) -> Marginal:
+        each = self.log_p.exp().reshape(queries, -1, self.log_p.shape[1])
+        pmf = each.mean(1)
+        error = _error(each)
+        blank = torch.full_like(pmf[:, 0], torch.nan)
+        mean = sd = mcse = blank
+        quantiles = blank[:, None].expand(-1, len(QUANTILES))
+        if self.numeric:
+            mean, mcse = pmf[:, 1], error[:, 1]
+            sd = (mean * (1 - mean)).clamp(min=0).sqrt()
+            quantiles = torch.stack([(pmf[:, 0] < q).double() for q in QUANTILES], 1)
+        return _marginal(mean, sd, mcse, quantiles, pmf, error)
+
+
+def pick(log_p: Tensor) -> Tensor:
+    """One index a row of `[n, m]`, in proportion to exp(log_p); rows of -inf give index 0."""
+    peak = log_p.amax(1, keepdim=True)
+    total = torch.exp(log_p - torch.where(torch.isfinite(peak), peak, 0.0)).cumsum(1)
+    u = torch.rand(len(log_p), 1, dtype=total.dtype, device=total.device) * total[:, -1:]
+    return torch.searchsorted(total, u, right=True)[:, 0].clamp(max=log_p.shape[1] - 1) * (total[:, -1] > 0)
+
+
+def _error(each: Tensor) -> Tensor:
+    """Standard error of the mean of `[queries, contexts, ...]` over contexts."""
+    n = each.shape[1]
+    return each.std(1, unbiased=False) / math.sqrt(n) if n > 1 else torch.zeros_like(each[:, 0])
+
+
+def _marginal(
+    mean: Tensor, sd: Tensor, mcse: Tensor, quantiles: Tensor, pmf: Tensor | None = None, error: Tensor | None = None
+) -> Marginal:
+    arrays = [None if t is None else t.double().cpu().numpy() for t in (mean, sd, mcse, quantiles, pmf, error)]
+    assert arrays[0] is not None and arrays[1] is not None and arrays[2] is not None and arrays[3] is not None
+    return Marginal(arrays[0], arrays[1], arrays[2], arrays[3], arrays[4], arrays[5], rao_blackwell=True)
