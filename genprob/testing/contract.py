@@ -25,7 +25,7 @@ from genprob.joint import Joint, load
 from genprob.model import Model
 from genprob.options import REQUIRED
 from genprob.options import options as options_of
-from genprob.query.capabilities import Draws, Proposes
+from genprob.query.capabilities import Draws, Proposes, Scores
 from genprob.query.evidence import OneOf, Soft, Within
 from genprob.testing.tables import TABLES
 
@@ -250,7 +250,7 @@ def draws(case: Case) -> str:
 def log_prob(case: Case) -> str:
     """Rows with holes are scored; kind and errors are stated; a row says the same wherever it stands."""
     joint = case.joint
-    if not isinstance(joint.model, Proposes):
+    if not isinstance(joint.model, (Proposes, Scores)):
         raise Waived("it has no log-probability")
     scored = joint.log_prob(case.data)
     value, error = scored["log_prob"].values, scored["standard_error"].values
@@ -268,7 +268,7 @@ def log_prob(case: Case) -> str:
 def normalised(case: Case) -> str:
     """The probabilities of all states add up to one, and draws come with these probabilities."""
     joint = case.small
-    if not isinstance(joint.model, Proposes):
+    if not isinstance(joint.model, (Proposes, Scores)):
         raise Waived("it has no log-probability")
     variables = list(joint.schema)
     if all(v.cardinality for v in variables):
@@ -310,7 +310,7 @@ def saved_and_loaded(case: Case) -> str:
     joint, again = case.joint, load(case.folder / "run")
     if isinstance(joint.model, Draws):
         demand(joint.sample(50).identical(again.sample(50)), "draws change by saving and loading")
-    if isinstance(joint.model, Proposes):
+    if isinstance(joint.model, (Proposes, Scores)):
         one, other = (j.log_prob(case.data)["log_prob"].values for j in (joint, again))
         demand(np.array_equal(one, other), "log_prob changes by saving and loading")
     return "bit for bit"
@@ -392,7 +392,7 @@ def batch_equals_single(case: Case) -> str:
 def coherent(case: Case) -> str:
     """p(a, b | o) = p(a | o) p(b | a, o), with p(a | o) counted from an answer's draws; else how far off, in nats."""
     joint = case.joint
-    if not isinstance(joint.model, Proposes):
+    if not isinstance(joint.model, (Proposes, Scores)):
         raise Waived("it has no log-probability")
     named = [v for v in joint.schema if v.cardinality and not v.shape and v.name in case.row]
     others = [v.name for v in joint.schema if not v.shape and v.name in case.row]

@@ -175,7 +175,8 @@ class ResidualAnyOrder(Model):
             # The width apart, in float64: it must not drown in the rounding of the cell's ends.
             low, high, width = (e.float()[..., None] for e in (lo, hi, hi - lo))
             share = torch.log_softmax(
-                self.masses(h).view(len(h), len(numbers), -1) + self.atoms.log_prior(mean, sd, self.coordinates.grain), -1
+                self.masses(h).view(len(h), len(numbers), -1) + self.atoms.log_prior(mean, sd, self.coordinates.grain),
+                -1,
             )
             log_p = share[..., 0] + torch.logsumexp(weight + log_mass(low, high, loc, scale, width), -1)
             if self.atoms.width:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genprob.query.batch import LIKELIHOOD, NOISY, POINT, RANGE, SET, QueryBatch
+from genprob.query.batch import LIKELIHOOD, POINT, SET, QueryBatch
 from genprob.query.capabilities import Met
 from genprob.results.record import QUANTILES, Marginal
 

@@ -16,15 +16,14 @@ def log_mass(lo: Tensor, hi: Tensor, loc: Tensor, scale: Tensor, width: Tensor |
     >>> log_mass(torch.tensor(-1.0), torch.tensor(1.0), torch.tensor(0.0), torch.tensor(1.0)).exp()
     tensor(0.4621)
     """
-    width = (hi - lo if width is None else width) / scale
-    safe = torch.where(width > 0, width, 1.0)
+    span = (hi - lo if width is None else width) / scale
+    safe = torch.where(span > 0, span, 1.0)
     out = logsigmoid((hi - loc) / scale) + logsigmoid((loc - lo) / scale) + torch.log(-torch.expm1(-safe))
-    return torch.where(width > 0, out, -torch.inf)
+    return torch.where(span > 0, out, -torch.inf)
 
 
 def draw_between(lo: Tensor, hi: Tensor, loc: Tensor, scale: Tensor) -> Tensor:
-    """Draws given lo < x < hi, elementwise: in log-odds a logistic truncated by interpolating its CDF from the tail
-    that is nearer."""
+    """Draws given lo < x < hi, elementwise, by inverting the CDF in logs from the nearer tail."""
     a, b = (lo - loc) / scale, (hi - loc) / scale
     flip = a + b > 0
     a, b = torch.where(flip, -b, a), torch.where(flip, -a, b)  # the middle at or below zero: CDFs are small, exact

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
 
 from genprob.query.batch import NOISY, POINT, RANGE, SET, QueryBatch
 from genprob.query.capabilities import Met
@@ -212,7 +211,9 @@ class SlabLaw:
     def marginal(self, queries: int) -> Marginal:
         n = len(self)
         step = max(1, _FLOATS // max(1, n // queries * self.weight.shape[1] * len(_NODES)))
-        parts = [self._marginal(part) for part in torch.arange(n, device=self.weight.device).reshape(queries, -1).split(step)]
+        parts = [
+            self._marginal(part) for part in torch.arange(n, device=self.weight.device).reshape(queries, -1).split(step)
+        ]
         return _marginal(*(torch.cat(piece) for piece in zip(*parts, strict=True)))
 
     def _marginal(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -251,7 +252,9 @@ class SlabLaw:
         place = torch.where(known, self.place, torch.inf)
         for _ in range(_BISECTIONS):
             middle = (lo + hi) / 2
-            below = (weight[:, None] * torch.sigmoid((middle[..., None] - self.loc[:, None]) / self.scale[:, None])).sum(-1)
+            below = (
+                weight[:, None] * torch.sigmoid((middle[..., None] - self.loc[:, None]) / self.scale[:, None])
+            ).sum(-1)
             below = below + (held[:, None] * (place <= middle[..., None])).sum(-1)
             under = below < levels
             lo, hi = torch.where(under, middle, lo), torch.where(under, hi, middle)

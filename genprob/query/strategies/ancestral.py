@@ -129,7 +129,8 @@ def _points(queries: QueryBatch, model: AnyOrder) -> tuple[Tensor, Tensor]:
     for j, variable in enumerate(queries.schema.columns):
         if variable.cell is not None and known[:, j].any():
             values[known[:, j], j] = variable.cell.snap(values[known[:, j], j])
-    place = next(iter(model.parameters())).device if isinstance(model, torch.nn.Module) else None
+    parameter = next(iter(model.parameters()), None) if isinstance(model, torch.nn.Module) else None
+    place = None if parameter is None else parameter.device
     return torch.as_tensor(values, device=place), torch.as_tensor(known, device=place)
 
 
@@ -189,9 +190,7 @@ def _by_column(column: Tensor) -> Iterator[tuple[int, Tensor]]:
 # --- paths
 
 
-def _meet(
-    model: AnyOrder, root: Contexts, queries: QueryBatch, particles: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _meet(model: AnyOrder, root: Contexts, queries: QueryBatch, particles: int) -> tuple[Tensor, Tensor, Tensor]:
     """Particles `[Q * P, width]` that meet each query's evidence, what they know, and their log-weights `[Q, P]`.
 
     The mean of the weights estimates the probability of intervals, sets and readings given the points.
@@ -250,9 +249,7 @@ def _shared(contexts: Contexts, j: int, index: Tensor):
     return contexts.law(j, distinct).take(where)
 
 
-def _walk(
-    model: AnyOrder, root: Contexts, index: Tensor, values: Tensor, known: Tensor, asked: Tensor
-) -> Tensor:
+def _walk(model: AnyOrder, root: Contexts, index: Tensor, values: Tensor, known: Tensor, asked: Tensor) -> Tensor:
     """Rows with the asked cells drawn, each row in a random order of its own; the first step is `root`'s at `index`."""
     values, known, pending = values.clone(), known.clone(), asked & ~known
     turn = torch.rand(pending.shape, device=values.device)
@@ -301,7 +298,7 @@ def _answer(model: AnyOrder, queries: QueryBatch, draws: int, particles: int) ->
     drawn = torch.where(filled.repeat_interleave(draws, 0), drawn, torch.nan)
     drawn = drawn.reshape(n, draws, -1).cpu().numpy()
     weighed = _weighed(queries)
-    possible = np.isfinite(log_weight).any(1)
+    possible = np.asarray(np.isfinite(log_weight).any(1))
     ess = np.where(weighed, diagnostics.effective_sample_size(log_weight), float(draws))
     khat = np.where(weighed, diagnostics.pareto_k(log_weight), np.nan)
     soft = np.logaddexp.reduce(log_weight, axis=1) - math.log(log_weight.shape[1])
@@ -317,7 +314,9 @@ def _answer(model: AnyOrder, queries: QueryBatch, draws: int, particles: int) ->
     )
 
 
-def _failures(weighed: np.ndarray, possible: np.ndarray, ess: np.ndarray, khat: np.ndarray, particles: int) -> list[str]:
+def _failures(
+    weighed: np.ndarray, possible: np.ndarray, ess: np.ndarray, khat: np.ndarray, particles: int
+) -> list[str]:
     acceptable = diagnostics.acceptable_k(particles)
     out = []
     for q in range(len(ess)):
@@ -341,8 +340,9 @@ def _marginals(
         columns = range(*queries.schema.slices[name].indices(queries.schema.width))
         parts = [leaves.law(j).marginal(len(queries)) for j in columns]
         found = _stacked(parts, queries.schema[name].shape)
-        if told[:, list(columns)].any():
-            found = _replaced(found, counted(queries.schema, drawn, (name,))[name], told[:, list(columns)].any(1))
+        some = np.asarray(told[:, list(columns)].any(1))
+        if some.any():
+            found = _replaced(found, counted(queries.schema, drawn, (name,))[name], some)
         out[name] = found
     return out
 

@@ -1,0 +1,219 @@
+"""The ancestral strategy against sums over all states and orders of a model with random conditionals."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from genprob.data.batch import Batch
+from genprob.data.schema import Schema, Variable
+from genprob.data.support import Binary, Categorical
+from genprob.joint import Joint
+from genprob.model import Model
+from genprob.query.batch import QueryBatch
+from genprob.query.capabilities import Met
+from genprob.query.evidence import OneOf, Soft
+from genprob.query.strategies import ancestral
+from genprob.results.record import Marginal
+
+LEVELS = (3, 2, 2, 3)
+SCHEMA = Schema(
+    (
+        Variable("a", Categorical(("u", "v", "w"))),
+        Variable("b", Binary()),
+        Variable("c", Binary()),
+        Variable("d", Categorical(("r", "s", "t"))),
+    )
+)
+
+
+class Tabled:
+    """Probabilities `[n, levels]` of one column."""
+
+    def __init__(self, column, log_p):
+        self.column, self.log_p = column, log_p
+
+    def __len__(self):
+        return len(self.log_p)
+
+    def take(self, index):
+        return Tabled(self.column, self.log_p[index])
+
+    def log_prob(self, values):
+        return self.log_p.gather(1, values.long()[:, None])[:, 0]
+
+    def draw(self):
+        return torch.multinomial(self.log_p.exp(), 1)[:, 0].double()
+
+    def meet(self, queries):
+        told = self.log_p + torch.log(torch.as_tensor(queries.likelihoods[self.column]))
+        mass = torch.logsumexp(told, 1)
+        share = torch.where(torch.isfinite(mass)[:, None], (told - mass[:, None]).exp(), 1.0)
+        return Met(mass, torch.multinomial(share, 1)[:, 0].double(), torch.zeros(len(self)))
+
+    def marginal(self, queries):
+        pmf = self.log_p.exp().reshape(queries, -1, self.log_p.shape[1]).mean(1).numpy()
+        blank = np.full(len(pmf), np.nan)
+        return Marginal(blank, blank, blank, np.full((len(pmf), 7), np.nan), pmf, np.zeros_like(pmf), True)
+
+
+class Incoherent(Model):
+    """Every conditional a random table of its own, so that no two orders agree."""
+
+    orders = 24
+
+    def __init__(self, schema, strength=1.0):
+        super().__init__(schema)
+        self.strength = strength
+
+    def log_p(self, column, given):
+        """Log-probabilities of a column given `{column: level}`."""
+        key = [column] + [given.get(j, 9) for j in range(4)]
+        logits = np.random.default_rng(key).normal(size=LEVELS[column]) * self.strength
+        return logits - np.logaddexp.reduce(logits)
+
+    def contexts(self, values, known):
+        rows = [{j: int(v[j]) for j in range(4) if k[j]} for v, k in zip(values.tolist(), known.tolist(), strict=True)]
+        outer = self
+
+        class Here:
+            def law(self, column, index=None):
+                chosen = rows if index is None else [rows[i] for i in index.tolist()]
+                return Tabled(column, torch.as_tensor(np.stack([outer.log_p(column, row) for row in chosen])))
+
+        return Here()
+
+    def log_evidence(self, queries):
+        return ancestral.log_evidence(self, queries)
+
+    def draw(self, draws):
+        return ancestral.draw(self, QueryBatch.empty(SCHEMA, 1), draws)[0]
+
+
+def along(model, order, state, given=None):
+    """p of the levels `state {column: level}` in an order, given others."""
+    known, total = dict(given or {}), 0.0
+    for j in order:
+        total += model.log_p(j, known)[state[j]]
+        known[j] = state[j]
+    return np.exp(total)
+
+
+def joint(model):
+    rows = torch.zeros(4, 4, dtype=torch.float64)
+    batch = Batch(SCHEMA, rows, torch.ones_like(rows, dtype=torch.bool), torch.arange(4), 4)
+    return Joint(SCHEMA, model, run=None, reference=batch, rows=1000)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Incoherent(SCHEMA)
+
+
+def states():
+    return [dict(enumerate(s)) for s in itertools.product(*map(range, LEVELS))]
+
+
+def test_every_order_is_a_distribution_and_their_average_is_log_prob(model):
+    rows = np.array([[s[j] for j in range(4)] for s in states()], dtype=float)
+    found = ancestral.log_evidence(model, QueryBatch.from_values(SCHEMA, rows))
+    assert found.kind == "exact" and found.law == "order-mixture" and not found.error.any()
+    assert abs(np.exp(found.value).sum() - 1) < 1e-9
+    orders = list(itertools.permutations(range(4)))
+    for q in (0, 7, 30):
+        expected = np.mean([along(model, order, states()[q]) for order in orders])
+        assert np.isclose(np.exp(found.value[q]), expected)
+
+
+def test_some_orders_estimate_the_average_of_all_and_say_how_well(model):
+    rows = np.tile([[0.0, 1.0, 1.0, 2.0]], (4000, 1))
+    torch.manual_seed(0)
+    exact = ancestral.log_evidence(model, QueryBatch.from_values(SCHEMA, rows[:1])).value[0]
+    values, errors = [], []
+    for _ in range(100):
+        found = ancestral.log_evidence(model, QueryBatch.from_values(SCHEMA, rows[:1]), orders=8)
+        assert found.kind == "estimate"
+        values.append(found.value[0])
+        errors.append(found.error[0])
+    assert abs(np.mean(np.exp(values)) - np.exp(exact)) < 5 * np.std(np.exp(values)) / 10
+    assert 0.3 < np.mean(errors) / np.std(values) < 3
+    assert np.isnan(ancestral.log_evidence(model, QueryBatch.from_values(SCHEMA, rows[:1]), orders=1).error[0])
+
+
+def test_rows_with_holes_are_scored_by_their_known_cells(model):
+    rows = np.array([[np.nan, 1.0, np.nan, 2.0], [np.nan] * 4, [2.0, np.nan, np.nan, np.nan]])
+    found = ancestral.log_evidence(model, QueryBatch.from_values(SCHEMA, rows)).value
+    both = np.mean([along(model, order, {1: 1, 3: 2}) for order in ((1, 3), (3, 1))])
+    assert np.allclose(found, [np.log(both), 0.0, model.log_p(0, {})[2]])
+
+
+def test_a_targets_marginal_is_the_models_own_conditional(model):
+    answer = joint(model).query(targets=["d"], given={"a": "w", "b": 1}, draws=4000, seed=1)
+    assert answer.attrs["guarantee"] == "exact" and answer.attrs["law"] == "order-mixture"
+    expected = np.exp(model.log_p(3, {0: 2, 1: 1}))
+    assert np.allclose(answer["marginals"]["d_pmf"], expected)
+    drawn = answer["posterior"]["d"].values
+    assert np.abs([(drawn == level).mean() for level in "rst"] - expected).max() < 0.04
+    evidence = np.mean([along(model, order, {0: 2, 1: 1}) for order in ((0, 1), (1, 0))])
+    assert np.isclose(answer.attrs["log_evidence"], np.log(evidence))
+
+
+def test_draws_come_in_fresh_random_orders(model):
+    drawn = joint(model).query(targets=["b", "c", "d"], given={"a": "v"}, draws=20_000, seed=2)["posterior"]
+    cells = np.stack([drawn[n].values.reshape(-1) for n in ("b", "c")], 1).astype(int)
+    last = np.searchsorted(list("rst"), drawn["d"].values.reshape(-1).astype(str))
+    counted = np.zeros((2, 2, 3))
+    np.add.at(counted, (cells[:, 0], cells[:, 1], last), 1 / 20_000)
+    for b, c, d in itertools.product(range(2), range(2), range(3)):
+        p = np.mean([along(model, o, {1: b, 2: c, 3: d}, {0: 1}) for o in itertools.permutations((1, 2, 3))])
+        assert abs(counted[b, c, d] - p) < 5 * np.sqrt(p / 20_000)
+
+
+def test_one_set_is_met_exactly(model):
+    answer = joint(model).query(targets=["d"], given={"a": OneOf("u", "w"), "b": 1}, draws=4000, seed=3)
+    assert answer.attrs["guarantee"] == "exact" and answer.attrs["computation"] == "ok"
+    p = np.exp(model.log_p(0, {1: 1}))
+    points = np.exp(model.log_p(1, {})[1])
+    assert np.isclose(answer.attrs["log_evidence"], np.log(points * (p[0] + p[2])))
+    expected = sum(p[a] * np.exp(model.log_p(3, {0: a, 1: 1})) for a in (0, 2)) / (p[0] + p[2])
+    assert np.abs(answer["marginals"]["d_pmf"].values - expected).max() < 0.1
+    assert np.abs([(answer["posterior"]["d"].values == level).mean() for level in "rst"] - expected).max() < 0.04
+
+
+def test_several_pieces_of_evidence_are_weighed(model):
+    weights = {"r": 0.1, "s": 1.0, "t": 0.4}
+    given = {"a": OneOf("u", "w"), "d": Soft(weights), "c": 1}
+    answer = joint(model).query(targets=["b"], given=given, draws=8000, seed=4, budget=20_000)
+    assert answer.attrs["guarantee"] == "consistent" and answer.attrs["limit"] == "particles"
+    evidence, hits = 0.0, np.zeros(2)
+    for order in ((0, 3), (3, 0)):
+        for a, d in itertools.product((0, 2), range(3)):
+            weight = along(model, order, {0: a, 3: d}, {2: 1}) * list(weights.values())[d] / 2
+            evidence += weight
+            hits += weight * np.exp(model.log_p(1, {0: a, 2: 1, 3: d}))
+    evidence *= np.exp(model.log_p(2, {})[1])
+    assert abs(answer.attrs["log_evidence"] - np.log(evidence)) < 5 * answer.attrs["log_evidence_se"] + 1e-3
+    share = hits[1] / hits.sum()
+    assert abs(answer["posterior"]["b"].values.mean() - share) < 0.03
+
+
+def test_a_batch_holds_what_each_query_says_alone(model):
+    rows = [{"a": "u"}, {"a": OneOf("u", "v")}, {"b": Soft({1: 0.9, 0: 0.1}), "a": OneOf("v", "w")}, {}]
+    batch = joint(model).query(targets=["c"], rows=rows, draws=2000, seed=5)
+    for q, row in enumerate(rows):
+        alone = joint(model).query(targets=["c"], given=row, draws=2000, seed=6)
+        assert abs(batch["posterior"]["c"].values[q].mean() - alone["posterior"]["c"].values.mean()) < 0.07
+        evidence = batch["sample_stats"]["log_evidence"].values[q]
+        assert abs(evidence - alone.attrs["log_evidence"]) < 0.1
+
+
+def test_impossible_evidence_is_named(model):
+    class Sure(Incoherent):
+        def log_p(self, column, given):
+            return np.log([1.0, 0.0, 0.0][: LEVELS[column]]) if column == 0 else super().log_p(column, given)
+
+    from genprob.errors import UsageError
+
+    with pytest.raises(UsageError, match="probability zero"), np.errstate(divide="ignore"):
+        joint(Sure(SCHEMA)).query(targets=["b"], given={"a": OneOf("v", "w")}, draws=10)
