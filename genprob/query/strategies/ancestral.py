@@ -298,7 +298,7 @@ def _answer(model: AnyOrder, queries: QueryBatch, draws: int, particles: int) ->
     drawn = torch.where(filled.repeat_interleave(draws, 0), drawn, torch.nan)
     drawn = drawn.reshape(n, draws, -1).cpu().numpy()
     weighed = _weighed(queries)
-    possible = np.asarray(np.isfinite(log_weight).any(1))
+    possible: np.ndarray = np.logical_or.reduce(np.isfinite(log_weight), axis=1)
     ess = np.where(weighed, diagnostics.effective_sample_size(log_weight), float(draws))
     khat = np.where(weighed, diagnostics.pareto_k(log_weight), np.nan)
     soft = np.logaddexp.reduce(log_weight, axis=1) - math.log(log_weight.shape[1])
@@ -340,7 +340,7 @@ def _marginals(
         columns = range(*queries.schema.slices[name].indices(queries.schema.width))
         parts = [leaves.law(j).marginal(len(queries)) for j in columns]
         found = _stacked(parts, queries.schema[name].shape)
-        some = np.asarray(told[:, list(columns)].any(1))
+        some: np.ndarray = np.logical_or.reduce(told[:, list(columns)], axis=1)
         if some.any():
             found = _replaced(found, counted(queries.schema, drawn, (name,))[name], some)
         out[name] = found
