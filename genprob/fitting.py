@@ -34,7 +34,7 @@ from genprob.engine.history import History, as_dataset
 from genprob.engine.interrupt import Interrupt
 from genprob.engine.program import Program
 from genprob.engine.randomness import Randomness
-from genprob.engine.run import CHECKPOINTS, CONFIG, MANIFEST, Run
+from genprob.engine.run import CHECKPOINTS, CONFIG, MANIFEST, POSTERIOR, Run
 from genprob.engine.scope import running
 from genprob.engine.state import State
 from genprob.errors import CorruptFileError, DataError, Diverged, UsageError
@@ -42,6 +42,7 @@ from genprob.joint import Joint
 from genprob.model import Model
 from genprob.request import DEFAULT_MODEL, Request
 from genprob.results.file import write
+from genprob.results.posterior import posterior_tree
 from genprob.results.provenance import provenance
 
 __all__ = ["DEFAULT_MODEL", "HISTORY", "REFERENCE_ROWS", "fit"]
@@ -268,6 +269,7 @@ class _Fitting:
                 self._save()
         attrs = {"model": self.request.model, "inference": self.request.inference["name"], "watch": self.program.watch}
         self.run.keep(HISTORY, lambda path: write(as_dataset(self.run.events(), attrs), path))
+        self._keep_posterior(train, attrs)
         self.run.finish(self.run.best if watcher else None)
 
     def _conclude(self, train: Batch) -> None:
@@ -277,6 +279,16 @@ class _Fitting:
         for note in notes:
             self.say({"message": note})
         self.notes += notes
+
+    def _keep_posterior(self, train: Batch, attrs: Mapping[str, str]) -> None:
+        """The draws of the model's unknowns, where they are the inference's answer."""
+        if self.program.posterior is None:
+            return
+        with running(self.state.rng), torch.no_grad():
+            drawn = self.program.posterior(self.state, train)
+        if drawn is not None:
+            unknowns, stats = ({k: v.cpu().numpy() for k, v in part.items()} for part in (drawn.unknowns, drawn.stats))
+            self.run.keep(POSTERIOR, lambda path: write(posterior_tree(unknowns, stats, attrs), path))
 
     def _say(self, phase: str, metrics: Mapping[str, Tensor]) -> None:
         """Tells the caller where the fit stands; a loss that is no number ends it."""

@@ -20,7 +20,7 @@ from genprob.data.table import Table
 from genprob.engine import device as devices
 from genprob.engine.averages import averages
 from genprob.engine.randomness import Randomness
-from genprob.engine.run import Run
+from genprob.engine.run import POSTERIOR, Run
 from genprob.engine.scope import running
 from genprob.errors import PluginError, UsageError
 from genprob.model import Model
@@ -88,6 +88,19 @@ class Joint:
         if checkpoint is None:
             joint.calibration = auditing.read(run)
         return joint
+
+    @property
+    def posterior(self) -> xr.DataTree | None:
+        """Draws of the model's unknowns given all rows, None where the inference keeps none.
+
+        Groups `posterior` (dims chain, draw, ...) and `sample_stats` (`lp`) in ArviZ's names. Raises
+        `CorruptFileError` if the file was altered.
+        """
+        if self.run is None or POSTERIOR not in self.run.files():
+            return None
+        tree = open_result(self.run.path / POSTERIOR)
+        assert isinstance(tree, xr.DataTree)
+        return tree
 
     # --- drawing and scoring
 

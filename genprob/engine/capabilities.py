@@ -181,3 +181,12 @@ class Posterior(Protocol):
     def log_posterior(self, positions: Tensor, batch: Batch) -> Tensor:
         """log p(unknowns, rows) of each chain up to a constant, `[chains]`; differentiable in the positions."""
         ...
+
+
+@runtime_checkable
+class NamesUnknowns(Protocol):
+    """A posterior whose positions are made of unknowns that have names and scales of their own."""
+
+    def unknowns(self, positions: Tensor) -> dict[str, Tensor]:
+        """The unknowns at `[n, *event]`, each `[n, *its own event]` in the units of the model."""
+        ...

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
 from genprob.engine.phase import Phase
+from genprob.engine.state import State
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Draws of a model's unknowns.
+
+    Attributes:
+        unknowns: name -> `[chain, draw, *event]`.
+        stats: name -> `[chain, draw]`, in ArviZ's names (`lp`: the log-posterior up to a constant).
+    """
+
+    unknowns: Mapping[str, Tensor]
+    stats: Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -20,6 +38,8 @@ class Program:
         holdout: share of the rows kept from training to stop early by, 0 for none.
         patience: evaluations without a better held-out score before the fit stops.
         evaluate_every: steps between evaluations.
+        posterior: for an inference whose answer is draws of the model's unknowns: those that a state holds, given
+            all rows; None before the first.
     """
 
     phases: tuple[Phase, ...]
@@ -29,3 +49,4 @@ class Program:
     holdout: float = 0.0
     patience: int = 10
     evaluate_every: int = 50
+    posterior: Callable[[State, Batch], Posterior | None] | None = None

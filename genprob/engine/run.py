@@ -4,7 +4,7 @@
     LOCK                              held by the process that writes
     events.jsonl                      one line of metrics per print
     checkpoints/<step>/               the last two and the best
-    fit.nc  results/                  the history and the answers kept with the run
+    fit.nc  posterior.nc  results/    the history, the draws of unknowns, the answers kept with the run
     MANIFEST.json                     size and sha256 of everything that load reads, written last
 
 A run may be read while it is written: a reader sees the last manifest. Killed at any moment it keeps the last
@@ -29,7 +29,7 @@ from genprob.engine.events import Events
 from genprob.errors import CorruptFileError, RunBusyError, UsageError
 
 CONFIG, SCHEMA, LOCK, EVENTS, MANIFEST = "config.json", "schema.toml", "LOCK", "events.jsonl", "MANIFEST.json"
-CHECKPOINTS, RESULTS = "checkpoints", "results"
+CHECKPOINTS, RESULTS, POSTERIOR = "checkpoints", "results", "posterior.nc"
 _T = TypeVar("_T")
 _FORMAT = 1
 _KEPT = 2
@@ -75,7 +75,8 @@ class Run:
             config: everything JSON that the fit was asked to do.
             schema: the text of `schema.toml`.
 
-        Raises `UsageError` for a folder in use, `RunBusyError` where another process is writing it.
+        Raises `UsageError` for a folder in use, `RunBusyError` where another process is writing it,
+        `CorruptFileError` where there are checkpoints that no manifest vouches for.
         """
         run = cls(path)
         names = {entry.name for entry in run.path.iterdir()} if run.path.is_dir() else set()
@@ -102,6 +103,11 @@ class Run:
             if begun:
                 raise UsageError(
                     f"{path}: is a run already; resume it (resume=True, --resume) or choose another folder"
+                )
+            if any(not entry.name.startswith(".") for entry in (run.path / CHECKPOINTS).iterdir()):
+                raise CorruptFileError(
+                    f"{run.path / MANIFEST}: missing, yet there are checkpoints; a new run would delete them: "
+                    "put the manifest back, or choose another folder"
                 )
             atomic.remove(run.path / EVENTS)
             run._manifest = {"format": _FORMAT, "files": {}, "checkpoint": None, "best": None, "finished": False}

@@ -21,8 +21,9 @@ def critic(model: Game, contest: Contest, penalty: float) -> Loss:
     """What the critic lowers, per row.
 
     `logistic` (Goodfellow et al. 2014) is penalised by the squared slope at the data (Mescheder et al. 2018),
-    `wasserstein` (Arjovsky et al. 2017) by how far the slope between data and generated points is from 1 (Gulrajani
-    et al. 2017).
+    `wasserstein` (Arjovsky et al. 2017) by how far the slope between data and generated points exceeds 1 (Gulrajani
+    et al. 2017, one-sided as in Petzka et al. 2018). A penalty on slopes below 1 too is a wall that the slope of a
+    line cannot cross when the generator has passed the data: the critic would go on driving it away.
     """
 
     def loss(blocks: Blocks, batch: Batch | None) -> tuple[Tensor, Metrics]:
@@ -38,7 +39,7 @@ def critic(model: Game, contest: Contest, penalty: float) -> Loss:
         real, fake = model.judge(data), model.judge(made)
         share = torch.rand_like(real).reshape(-1, *[1] * (data.ndim - 1))
         at = (share * data + (1 - share) * made).detach().requires_grad_()
-        away = (_slope(model.judge(at), at) - 1).square().mean()
+        away = (_slope(model.judge(at), at) - 1).clamp(min=0).square().mean()
         return (fake - real).mean() + penalty * away, {"margin": (real - fake).mean()}
 
     return loss

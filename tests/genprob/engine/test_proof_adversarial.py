@@ -59,9 +59,14 @@ def single(rows):
     return replace(rows, values=rows.values.float())
 
 
-def test_the_generator_takes_the_mean_and_the_standard_deviation(single, state_of):
+@pytest.mark.parametrize(
+    "rules",
+    [{"steps": 600, "penalty": 0.1}, {"steps": 300, "contest": "wasserstein", "turns": 4, "penalty": 10.0}],
+    ids=["logistic", "wasserstein"],
+)
+def test_the_generator_takes_the_mean_and_the_standard_deviation(rules, single, state_of):
     model = Toy(single.schema)
-    program = adversarial(model, steps=600, lr=0.02, penalty=0.1)
+    program = adversarial(model, lr=0.02, **rules)
     list(fit(program.phases, state_of(program.blocks), Minibatches(single, 256, 0)))
     assert float(model.generator.mean.detach()) == pytest.approx(MEAN, abs=0.1)
     assert abs(float(model.generator.sd.detach())) == pytest.approx(SD, abs=0.1)
@@ -93,6 +98,19 @@ def test_a_player_that_rests_does_not_move(single, state_of):
         moved = {name for name, value in model.state_dict().items() if not torch.equal(value, start[name])}
         assert moved and all(name.startswith(own) for name in moved)
     assert not torch.equal(model.state_dict()["generator.1.running_mean"], before["generator.1.running_mean"])
+
+
+def test_a_critic_of_wasserstein_turns_when_the_generator_has_passed_the_data(single, state_of):
+    """Its slope in one dimension has to cross zero: a penalty on small slopes too would be a wall there."""
+    model = Toy(single.schema)
+    told = []
+    for mean in (0.0, MEAN + 2.0):
+        with torch.no_grad():
+            model.generator.mean.fill_(mean)
+        program = adversarial(model, steps=60, lr=0.0, critic_lr=0.03, contest="wasserstein", turns=5, penalty=10.0)
+        state, batches = state_of(program.blocks), Minibatches(single, 256, 0)
+        told = [float(m["critic.margin"]) for m in fit(program.phases, state, batches)]
+    assert told[0] < -1 and told[-1] > 1
 
 
 @pytest.mark.parametrize("contest", ["logistic", "wasserstein"])
