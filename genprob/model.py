@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.data.schema import Schema
+from genprob.errors import PluginError
 from genprob.nets.heads import Heads
 
 EMISSION = "_emission"
@@ -92,13 +93,21 @@ class Model(PyroModule):
         """One observed site per variable, named like it, given `parameters [rows, emission_width]`.
 
         The likelihood follows support and measure (`genprob.nets.heads.Heads`); zeros stand for the marginal laws
-        of the training rows. Holes are masked out.
+        of the training rows. Holes are masked out. Raises `PluginError` where a latent bears a variable's name.
         """
         heads = self._emission()
         pyro.deterministic(EMISSION, parameters, event_dim=1)
         for name, law in heads.laws(parameters).items():
             mask, dims = batch.mask(name), len(self.schema[name].shape)
-            pyro.sample(name, law.mask(mask).to_event(dims), obs=heads.filled(batch, name, parameters.dtype))
+            try:
+                pyro.sample(name, law.mask(mask).to_event(dims), obs=heads.filled(batch, name, parameters.dtype))
+            except RuntimeError as error:
+                if f"Multiple sample sites named {name!r}" not in str(error):
+                    raise
+                raise PluginError(
+                    f"{type(self).__name__}: a latent site is named {name!r}, like a variable of the data; sites "
+                    "and variables share their names, so call it something else (an underscore in front will do)"
+                ) from error
 
     def features(self, batch: Batch) -> Tensor:
         """Known cells as a network likes them, `[rows, feature_width]`: standardised, holes zero and flagged."""

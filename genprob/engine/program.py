@@ -14,7 +14,7 @@ from genprob.engine.state import State
 
 
 @dataclass(frozen=True)
-class Posterior:
+class PosteriorDraws:
     """Draws of a model's unknowns.
 
     Attributes:
@@ -49,4 +49,4 @@ class Program:
     holdout: float = 0.0
     patience: int = 10
     evaluate_every: int = 50
-    posterior: Callable[[State, Batch], Posterior | None] | None = None
+    posterior: Callable[[State, Batch], PosteriorDraws | None] | None = None

@@ -5,10 +5,12 @@ import pyro.distributions as dist
 import pytest
 import torch
 
+import genprob
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Real
 from genprob.engine.randomness import Randomness
 from genprob.engine.scope import running
+from genprob.errors import PluginError
 from genprob.model import Model
 
 SCHEMA = Schema((Variable("x", Real()),))
@@ -51,3 +53,26 @@ def test_models_of_one_kind_share_no_parameter_while_they_run():
 
 def test_parameters_have_their_plain_names():
     assert set(dict(Net(SCHEMA).named_parameters())) == {"scale_unconstrained", "layer.weight", "layer.bias"}
+
+
+class Namesake(Model):
+    """A latent that is called like the one variable."""
+
+    def __init__(self, schema):
+        super().__init__(schema)
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def model(self, batch):
+        with batch.plate():
+            z = pyro.sample("x", dist.Normal(torch.zeros(self.emission_width), 1).to_event(1))
+            self.emit(self.scale * z, batch)
+
+    def guide(self, batch):
+        with batch.plate():
+            pyro.sample("x", dist.Normal(torch.zeros(self.emission_width), 1).to_event(1))
+
+
+def test_a_latent_that_bears_a_variables_name_is_refused_in_one_line():
+    with pytest.raises(PluginError, match="Namesake: a latent site is named 'x', like a variable") as caught:
+        genprob.fit({"x": [0.5, 1.25, 0.75]}, Namesake, steps=2)
+    assert caught.value.exit_code == 6 and "\n" not in str(caught.value)

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import Posterior, require
+from genprob.engine.capabilities import NamesUnknowns, Posterior, require
 from genprob.engine.kernels.density import LogDensity
 from genprob.engine.phase import Phase
-from genprob.engine.program import Program
+from genprob.engine.program import PosteriorDraws, Program
 from genprob.engine.record import Record
+from genprob.engine.state import State
 from genprob.engine.transition import Kernel, Transition
 from genprob.errors import UsageError
 from genprob.model import Model
+
+_ARVIZ = {"acceptance": "acceptance_rate"}
+"""Metrics that ArviZ calls by another name."""
 
 
 def chains_of(
@@ -35,7 +40,8 @@ def chains_of(
     """The inference `name` of a posterior by the kernel of its log-density, all chains at once, on all rows.
 
     The draws are the blocks `draws.00000`, ... of the state, each `[shard, chains, *event]`, and each metric of
-    `stats` is kept beside them as `sample_stats.<metric>.00000`, ..., `[shard, chains]`.
+    `stats` is kept beside them as `sample_stats.<metric>.00000`, ..., `[shard, chains]`. A fit hands them over as
+    `joint.posterior`.
 
     Raises `UsageError` for a model without a posterior and for numbers that cannot be.
     """
@@ -59,12 +65,26 @@ def chains_of(
         return Transition(name, "position", of_batch, data="full", start=start, adapt=adapt, stats=kept)
 
     records = [Record(f"sample_stats.{stat}", f"stats.{stat}", shard, every=thin) for stat in stats]
+    draws = Record("draws", "position", shard, every=thin)
+
+    def drawn(state: State, batch: Batch) -> PosteriorDraws | None:
+        """All that was recorded so far, with the log-posterior of each draw."""
+        if not state.memory.get(draws.name, {}).get("count"):
+            return None
+        positions = draws.draws(state)
+        flat = positions.flatten(0, 1)
+        named = model.unknowns(flat) if isinstance(model, NamesUnknowns) else {"position": flat}
+        unknowns = {key: value.unflatten(0, positions.shape[:2]).transpose(0, 1) for key, value in named.items()}
+        told = {_ARVIZ.get(stat, stat): record.draws(state).T for stat, record in zip(stats, records, strict=True)}
+        told["lp"] = torch.stack([posterior.log_posterior(at, batch) for at in positions]).T
+        return PosteriorDraws(unknowns, told)
+
     phases = (
         Phase((moving(True),), min(warmup, steps), name="adapt"),
         Phase(
-            (moving(False), Record("draws", "position", shard, every=thin), *records),
+            (moving(False), draws, *records),
             max(0, steps - warmup),
             name="sample",
         ),
     )
-    return Program(phases, Blocks({"model": model}), f"{name}.acceptance")
+    return Program(phases, Blocks({"model": model}), f"{name}.acceptance", posterior=drawn)

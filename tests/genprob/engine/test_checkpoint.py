@@ -142,3 +142,11 @@ def test_what_the_disk_cannot_hold_is_refused_beforehand(tmp_path):
     with pytest.raises(ResourceError, match="bytes are needed"):
         checkpoint.save(path, {"x": torch.zeros(1).expand(1 << 40)})
     assert torch.equal(checkpoint.load(path)["x"], torch.zeros(3))
+
+
+@pytest.mark.parametrize("key", ["__metadata__", "", "/", "$tensor", "~n1"])
+def test_keys_that_mean_something_to_the_format_come_back(key, tmp_path):
+    tree = {key: torch.ones(2), "inner": {key: torch.zeros(1), "plain": 3}}
+    back = checkpoint.load(checkpoint.save(tmp_path / "a", tree))
+    assert list(back) == list(tree) and torch.equal(back[key], tree[key])
+    assert list(back["inner"]) == [key, "plain"] and torch.equal(back["inner"][key], torch.zeros(1))

@@ -170,6 +170,15 @@ def test_create_refuses_folders_in_use(tmp_path):
     Run.create(tmp_path / "b", {}, "").release()
 
 
+def test_create_refuses_checkpoints_that_no_manifest_vouches_for(tmp_path):
+    path = make(tmp_path / "a")
+    (path / MANIFEST).unlink()
+    before = sorted(str(p) for p in path.rglob("*"))
+    with pytest.raises(CorruptFileError, match=r"MANIFEST\.json: missing, yet there are checkpoints"):
+        Run.create(path, {}, "")
+    assert sorted(str(p) for p in path.rglob("*")) == before
+
+
 def test_one_writer_at_a_time(tmp_path):
     path = make(tmp_path / "a")
     with Run.open(path):
