@@ -30,6 +30,7 @@ from genprob.query.capabilities import Draws
 from genprob.query.planner import Explanation, Planner
 from genprob.query.scoring import log_evidence
 from genprob.request import Request, whole
+from genprob.results.file import open as open_result
 from genprob.results.file import write
 
 _CHUNK_FLOATS = 24_000_000
