@@ -34,8 +34,8 @@ def main() -> None:
     text = (
         f"A mixture of {COMPONENTS} components fitted to {joint.rows:,} rows of {len(joint.schema)} variables, audited "
         f"by `joint.audit(queries={QUERIES}, shares={SHARES}, kinds={KINDS})` on one thread: **{wall:.1f} s** "
-        f"({cpu:.1f} s of processor time); target {TARGET:.0f} s. The fit is not timed. `s` shares the time of a cell's queries "
-        "among the strategies that answered."
+        f"({cpu:.1f} s of processor time); target {TARGET:.0f} s. The fit is not timed. `s` shares the time of a "
+        "cell's queries among the strategies that answered."
     )
     tables.write(
         "audit_speed", "The audit of a mixture on diamonds", text, rows, seed=SEED, packages=("torch", "numpy")
