@@ -10,6 +10,7 @@ from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.engine.kernels.smc import Path
+from genprob.engine.transition import Kernel
 from genprob.query.batch import QueryBatch
 from genprob.query.log_evidence import LogEvidence
 from genprob.results.record import Marginal
@@ -56,6 +57,39 @@ class Conditions(Proposes, Protocol):
 
     def condition(self, queries: QueryBatch) -> Cloud:
         """The exact conditionals of queries that have a closed form."""
+        ...
+
+
+class HeldChains(Protocol):
+    """Markov chains of Q queries, each held to its evidence."""
+
+    def start(self) -> Tensor:
+        """Where they begin, `[Q, chains, *event]`: even ones at draws of the joint, odd ones at the guide's."""
+        ...
+
+    def kernel(self, warmup: int) -> Kernel:
+        """A kernel on `[Q, chains, *event]` that leaves each query's conditional invariant once it has adapted."""
+        ...
+
+    def rows(self, points: Tensor) -> np.ndarray:
+        """`[Q, chains, *event]` as rows in data units, `[Q, chains, width]`."""
+        ...
+
+    def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
+        """log p(evidence) and its standard error, `[Q]` each; NaN where chains do not tell."""
+        ...
+
+
+@runtime_checkable
+class Clamps(Protocol):
+    """A model whose Markov chains can be held to evidence."""
+
+    def unclampable(self, queries: QueryBatch) -> list[str]:
+        """Why the chains cannot be held to each query's evidence; empty where they can."""
+        ...
+
+    def clamp(self, queries: QueryBatch, chains: int) -> HeldChains:
+        """Chains of each query, from torch's present random numbers."""
         ...
 
 

@@ -30,6 +30,13 @@ def genprob_strategies() -> Iterable[StrategySpec]:
         reference="Uria, Murray and Larochelle 2014",
     )
     yield StrategySpec(
+        name="clamped",
+        factory="genprob.query.strategies.clamped:Clamped",
+        summary="the model's own Markov chains, held to the evidence",
+        rank=18,
+        reference="Geman and Geman 1984",
+    )
+    yield StrategySpec(
         name="importance",
         factory="genprob.query.strategies.importance:Importance",
         summary="self-normalised importance sampling from the model's proposals",

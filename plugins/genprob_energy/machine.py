@@ -84,12 +84,12 @@ class Machine:
 class BlockGibbs:
     """Draws the hidden layer given the visible one, then the visible one anew (Geman and Geman 1984).
 
-    Its chains are points `[chains, schema.width]`. Evidence holds what is known: fixed units keep their value, the
+    Its chains are points `[..., chains, schema.width]`. Evidence holds what is known: fixed units keep their value, the
     others are drawn from their conditional given the hidden layer and what is known of them.
 
     Arguments:
         machine: the law that is left invariant.
-        evidence: of each chain, or None.
+        evidence: of each chain, all dimensions of chains taken as one; or None.
     """
 
     machine: Machine
@@ -99,11 +99,12 @@ class BlockGibbs:
         return {}
 
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
+        now = position.flatten(0, -2)
         if self.evidence is not None:
-            position = self.evidence.hold(position, self.machine.units.reals)
-        hidden = self.machine.draw_hidden(position)
-        new = self.machine.units.draw(self.machine.down(hidden), self.evidence, position)
-        return new, memory, {"flipped": (new != position).to(new.dtype).mean()}
+            now = self.evidence.hold(now, self.machine.units.reals)
+        hidden = self.machine.draw_hidden(now)
+        new = self.machine.units.draw(self.machine.down(hidden), self.evidence, now)
+        return new.reshape(position.shape), memory, {"flipped": (new != now).to(new.dtype).mean()}
 
 
 @dataclass(frozen=True, eq=False)

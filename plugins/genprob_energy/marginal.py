@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from genprob.data.batch import Batch
+from genprob.engine.transition import Kernel
 from genprob.metrics.partition import anneal
 from genprob.query import emission
 from genprob.query.batch import POINT, QueryBatch
@@ -17,7 +18,7 @@ from genprob.query.diagnostics import log_mean_error
 from genprob.query.emission import EmissionCloud
 from genprob.query.log_evidence import LogEvidence
 from genprob_energy import evidence
-from genprob_energy.machine import Machine, MachinePath
+from genprob_energy.machine import BlockGibbs, Machine, MachinePath
 from genprob_energy.truncated import draw_within
 from genprob_energy.units import binary_states, encoded
 
@@ -82,6 +83,40 @@ def _anneal(
     path = MachinePath(machine, first, log_first, each)
     log_weight, points = anneal(path, model.stored.path(temperatures))
     return log_weight.reshape(len(queries), particles) + log_first[:, None], points
+
+
+class ClampedChains:
+    """Block Gibbs chains of each query, half of them from kept draws, half from chains annealed under the evidence."""
+
+    def __init__(self, model: RBM, queries: QueryBatch, chains: int) -> None:
+        self.model, self.queries, self.chains = model, queries, chains
+        self.machine = model.machine()
+        known = evidence.of_queries(model.units.heads, queries, model.precision, model.weight.device)
+        self.evidence = known.repeat(chains)
+        self.log_weight, self.annealed = _anneal(model, self.machine, queries, max(CHAINS // 2, chains), TEMPERATURES)
+
+    def start(self) -> Tensor:
+        queries, chains = len(self.queries), self.chains
+        out = self.model.stored.draw(queries * chains).reshape(queries, chains, -1)
+        share = torch.softmax(self.log_weight.nan_to_num(neginf=-1e9), 1)
+        chosen = torch.multinomial(share, chains, replacement=True)
+        guided = self.annealed.reshape(queries, -1, out.shape[-1]).gather(
+            1, chosen[..., None].expand(-1, -1, out.shape[-1])
+        )
+        out[:, 1::2] = guided[:, 1::2]
+        return out
+
+    def kernel(self, warmup: int) -> Kernel:
+        return BlockGibbs(self.machine, self.evidence)
+
+    def rows(self, points: Tensor) -> np.ndarray:
+        return self.model.units.rows(points)
+
+    def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
+        weight = self.log_weight.cpu().numpy()
+        partition = self.model.partition()
+        value = np.logaddexp.reduce(weight, axis=1) - math.log(weight.shape[1]) - partition.value
+        return value, np.hypot(log_mean_error(weight), partition.error)
 
 
 def _scatter(model: RBM, points: Tensor, rows: np.ndarray) -> None:

@@ -253,6 +253,14 @@ class RBM(Model):
     def condition(self, queries: QueryBatch) -> EmissionCloud:
         return marginal.listed(self, queries)
 
+    def unclampable(self, queries: QueryBatch) -> list[str]:
+        return [""] * len(queries)
+
+    @torch.no_grad()
+    def clamp(self, queries: QueryBatch, chains: int) -> marginal.ClampedChains:
+        self.partition()
+        return marginal.ClampedChains(self, queries, chains)
+
     @torch.no_grad()
     def propose(self, queries: QueryBatch, particles: int) -> EmissionCloud:
         return marginal.annealed(self, queries, particles)
