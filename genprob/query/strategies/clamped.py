@@ -52,13 +52,14 @@ class Clamped:
             self._some(joint, queries.take(slice(first, first + step)), draws, kept, stride)
             for first in range(0, len(queries), step)
         ]
-        joined = {
-            name: np.concatenate([getattr(part, name) for part in parts])
+        values, *numbers = (
+            np.concatenate([getattr(part, name) for part in parts])
             for name in ("values", "log_evidence", "log_evidence_se", "ess", "khat", "rhat")
-        }
+        )
         return Answers(
-            **joined,
-            marginals={name: join_marginals([part.marginals[name] for part in parts]) for name in queries.targets},
+            values,
+            {name: join_marginals([part.marginals[name] for part in parts]) for name in queries.targets},
+            *numbers,
             failures=[why for part in parts for why in part.failures],
         )
 
