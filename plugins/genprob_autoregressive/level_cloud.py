@@ -1,0 +1,53 @@
+"""Weighted rows of levels: what a model of levels answers queries with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genprob.query.batch import QueryBatch
+from genprob.query.weighted import marginals
+from genprob.results.record import Marginal
+from genprob_autoregressive.bins import Bins
+
+_AVERAGED = 4
+"""Values per row of levels that the marginals of numbers rest on."""
+_MOST_AVERAGED = 4096
+
+
+class LevelCloud:
+    """J weighted rows of levels a query; within its level a number follows the bin's law given the evidence.
+
+    Arguments:
+        bins: the levels.
+        levels: `[Q, J, width]`.
+        log_weight: `[Q, J]`, evidence included.
+        queries: the evidence.
+        listed: `[Q]` bool, whether the rows are all there are, so that their weights have no Monte-Carlo error.
+    """
+
+    def __init__(self, bins: Bins, levels: Tensor, log_weight: Tensor, queries: QueryBatch, listed: np.ndarray) -> None:
+        self.bins, self.levels, self.log_weight = bins, levels, log_weight
+        self.queries, self.listed = queries, listed
+
+    def draw(self, index: Tensor) -> np.ndarray:
+        chosen = self.levels.gather(1, index[..., None].expand(-1, -1, self.levels.shape[-1]))
+        return self.bins.draw(chosen, self.queries)
+
+    def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
+        index = torch.arange(self.levels.shape[1], device=self.levels.device).expand(*self.levels.shape[:2])
+        repeats = max(1, min(_AVERAGED, _MOST_AVERAGED // self.levels.shape[1]))
+        values = np.stack([self.draw(index) for _ in range(repeats)], 2)
+        out = marginals(self.queries.schema, values, self.log_weight.cpu().numpy(), targets)
+        return {name: self._certain(m) for name, m in out.items()}
+
+    def _certain(self, marginal: Marginal) -> Marginal:
+        """Probabilities of levels that were all listed have no error."""
+        if marginal.pmf_mcse is None:
+            return marginal
+        error = marginal.pmf_mcse.copy()
+        error[self.listed] = 0.0
+        return replace(marginal, pmf_mcse=error, rao_blackwell=bool(self.listed.all()))
