@@ -30,6 +30,7 @@ class Model(PyroModule):
     Attributes:
         inferences: names of inferences that can train it, the first is the default, where the class itself is given
             to `genprob.fit`; a plugin states them in its `ModelSpec`.
+        law: what its probabilities are of: `joint`, or a word for another law, such as `order-mixture`.
         precision: dtype in which batches reach the model.
         schema: the modelled variables.
         heads: the likelihoods by support, once `emission_width` or `feature_width` was read; None before.
@@ -37,6 +38,7 @@ class Model(PyroModule):
 
     inferences: ClassVar[tuple[str, ...]] = ("elbo",)
     heads: Heads | None
+    law: str = "joint"
     precision: torch.dtype = torch.float32
 
     def __init__(self, schema: Schema) -> None:

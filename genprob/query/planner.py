@@ -89,7 +89,10 @@ class Planner:
 
     def words(self, queries: QueryBatch) -> list[list[Word]]:
         """Each query's offers, best first (guarantee, then rank, then cost), then its refusals."""
-        said = {name: strategy.offer(self.joint, queries) for name, strategy in self.strategies.items()}
+        said = {
+            name: [self._named(reply) for reply in strategy.offer(self.joint, queries)]
+            for name, strategy in self.strategies.items()
+        }
 
         def order(word: Word) -> tuple[float, ...]:
             if not isinstance(word.said, Offer):
@@ -103,6 +106,10 @@ class Planner:
                 row[0] = Word(row[0].strategy, row[0].said, True)
             out.append(row)
         return out
+
+    def _named(self, reply: Offer | Refusal) -> Offer | Refusal:
+        """An offer about the joint, as the model calls its joint."""
+        return replace(reply, law=self.joint.model.law) if isinstance(reply, Offer) and reply.law == "joint" else reply
 
     def explain(self, queries: QueryBatch) -> Explanation:
         """What every strategy says to the first query."""

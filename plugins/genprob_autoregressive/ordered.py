@@ -85,6 +85,7 @@ class OrderedModel(Model):
         sequences = [torch.randperm(width) if agnostic else torch.arange(width) for _ in range(orders)]
         self.register_buffer("sequences", torch.stack(sequences))
         self.bins: Bins | None = None
+        self.law = "joint" if orders == 1 else "order-mixture"
 
     # --- what a subclass brings
 
@@ -105,11 +106,6 @@ class OrderedModel(Model):
         raise NotImplementedError
 
     # --- structure and start
-
-    @property
-    def law(self) -> str:
-        """What probabilities are of: the joint of one order, or the mixture over the stated ones."""
-        return "joint" if len(self.sequences) == 1 else "order-mixture"
 
     def structure(self) -> dict[str, Any]:
         return {"bins": self._bins.structure()}

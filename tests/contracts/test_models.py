@@ -6,7 +6,9 @@ from genprob import plugins
 from genprob.testing import check
 
 FAST = {
+    "made": {"hidden": (32,), "bins": 8, "completions": 2},
     "mixture": {"components": 2},
+    "nade": {"hidden": (32,), "bins": 8, "completions": 2},
     "rbm": {"hidden": 16, "chains": 64, "temperatures": 100},
     "vae": {"latent": 2, "hidden": (16,)},
 }

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from genprob_autoregressive.bins import Bins
 from scipy import integrate
 
 from genprob.data.measure import Cell
@@ -11,6 +10,7 @@ from genprob.data.schema import Schema, Variable
 from genprob.data.support import Binary, Categorical, Count, Interval, Positive, Real
 from genprob.query.batch import QueryBatch
 from genprob.query.evidence import OneOf, Soft, Within
+from genprob_autoregressive.bins import Bins
 
 SCHEMA = Schema(
     (

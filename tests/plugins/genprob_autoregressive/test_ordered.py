@@ -5,8 +5,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from genprob_autoregressive.made import MADE
-from genprob_autoregressive.nade import NADE
 
 import genprob
 from genprob.data.batch import Batch
@@ -18,6 +16,8 @@ from genprob.engine.scope import running
 from genprob.errors import UsageError
 from genprob.joint import Joint
 from genprob.query.batch import QueryBatch
+from genprob_autoregressive.made import MADE
+from genprob_autoregressive.nade import NADE
 
 BINARIES = Schema(tuple(Variable(f"x{i}", Binary()) for i in range(12)))
 FEW = Schema(
