@@ -21,10 +21,12 @@ ValueAndGradient = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 def checked(value: Tensor, position: Tensor) -> Tensor:
     """The value of a log-density. Raises `PluginError` unless it has one number per chain."""
-    if not 1 <= value.ndim <= position.ndim or value.shape != position.shape[: value.ndim]:
+    # With queries each position needs a dimension of its own: otherwise a forgotten sum would pass for queries.
+    most = max(1, position.ndim - 1)
+    if not 1 <= value.ndim <= most or value.shape != position.shape[: value.ndim]:
         raise PluginError(
             f"the log-density of positions {tuple(position.shape)} has shape {tuple(value.shape)}; it must have one "
-            "number per chain: [chains] or [queries, chains]"
+            "number per chain: [chains], or [queries, chains] of positions [queries, chains, ...]"
         )
     return value
 

@@ -14,6 +14,7 @@ from genprob.engine.kernels.density import (
     checked,
     differentiated,
     summed,
+    widened,
 )
 from genprob.engine.kernels.hmc import diverging, kinetic
 from genprob.engine.kernels.metropolis import chosen
@@ -73,28 +74,21 @@ class NUTS:
         for doubling in range(self.depth):
             forward = torch.rand_like(value) < 0.5
             walk = stride.signed(2.0 * forward.to(position.dtype) - 1.0)
-            end = _either(forward, right, left)
-            grown = _Branch(end, lead)
-            going = live
-            for leaf in range(2**doubling):
-                at, rise = grown.leap(slope, walk, start)
-                bad = diverging(rise)
-                leapfrogs += going
-                chances += torch.where(going & ~bad, (-rise).clamp(max=0.0).exp(), 0.0)
-                diverged |= going & bad
-                going = going & ~bad
-                grown.draw(at, rise, going)
-                going = going & ~grown.turned(leaf)
-                if not bool(going.any()):
+            half = _Half(_either(forward, right, left), start, live)
+            size = min(2**doubling, _TOGETHER)
+            for part in range(2**doubling // size):
+                half.walk(slope, walk, part, size)
+                if not bool(half.going.any()):
                     break
             depth += live
+            chances, leapfrogs, diverged = chances + half.chances, leapfrogs + half.leapfrogs, diverged | half.diverged
             # The new half is taken over those before it where it weighs more, so that chains move far.
-            take = going & (torch.rand_like(value).log() < grown.weight - weight)
-            draw, energy = chosen(take, grown.drawn, draw), torch.where(take, start + grown.rise, energy)
-            weight = torch.logaddexp(weight, grown.weight)
-            total = total + grown.total
-            left, right = _either(forward, left, grown.end), _either(forward, grown.end, right)
-            live = going & ~turning(left[1], right[1], total, lead)
+            take = half.going & (torch.rand_like(value).log() < half.weight - weight)
+            draw, energy = chosen(take, half.drawn, draw), torch.where(take, start + half.rise, energy)
+            weight = torch.logaddexp(weight, half.weight)
+            total = total + half.total
+            left, right = _either(forward, left, half.end), _either(forward, half.end, right)
+            live = half.going & ~turning(left[1], right[1], total, lead)
             if not bool(live.any()):
                 break
         metrics = {
@@ -114,47 +108,84 @@ class NUTS:
 Phase = tuple[Tensor, Tensor, Tensor]
 """Position, momentum and gradient."""
 
+# Leapfrogs that are looked at in one go: a step in Python for each would cost more than the leapfrog.
+_TOGETHER = 16
 
-class _Branch:
-    """A trajectory under way: its end, a multinomial draw from it, and what its parts need to see a turn."""
 
-    def __init__(self, end: Phase, lead: int) -> None:
-        position, momentum, _ = end
-        self.end, self.lead = end, lead
-        self.drawn, self.total = position, torch.zeros_like(momentum)
-        self.weight = position.new_full(position.shape[:lead], -torch.inf)
-        self.rise = torch.zeros_like(self.weight)
-        self.marks: dict[int, tuple[Tensor, Tensor]] = {}
+class _Half:
+    """The new half of a tree under way: its end, a multinomial draw from it, and what its parts need to see a turn.
 
-    def leap(self, slope: ValueAndGradient, stride: Stride, start: Tensor) -> tuple[Tensor, Tensor]:
-        """One leapfrog: the new position, and by how much its energy is above `start`."""
+    Attributes:
+        end: where the walk has come.
+        going: chains whose new half has neither turned nor diverged.
+        drawn, rise: a draw, and by how much its energy is above the start's.
+        weight, total: log of the sum of the weights, and the sum of the momenta, of all leapfrogs.
+        chances, leapfrogs, diverged: for the metrics, of the chains that were going.
+    """
+
+    def __init__(self, end: Phase, start: Tensor, live: Tensor) -> None:
+        self.end, self.going, self._start = end, live, start
+        self.drawn, self.total = end[0], torch.zeros_like(end[1])
+        self.rise, self.weight = torch.zeros_like(start), torch.full_like(start, -torch.inf)
+        self.chances, self.leapfrogs = torch.zeros_like(start), torch.zeros_like(start)
+        self.diverged = torch.zeros_like(live)
+        self._marks: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def walk(self, slope: ValueAndGradient, stride: Stride, part: int, size: int) -> None:
+        """`size` leapfrogs, a power of two: part number `part` of the half."""
         at, momentum, gradient = self.end
-        momentum = stride.kicked(momentum, gradient)
-        at = stride.moved(at, momentum)
-        value, gradient = slope(at)
-        momentum = stride.kicked(momentum, gradient)
+        positions, momenta, values = [], [], []
+        for _ in range(size):
+            momentum = stride.kicked(momentum, gradient)
+            at = stride.moved(at, momentum)
+            value, gradient = slope(at)
+            momentum = stride.kicked(momentum, gradient)
+            positions.append(at)
+            momenta.append(momentum)
+            values.append(value)
         self.end = at, momentum, gradient
-        return at, kinetic(momentum, self.lead) - value - start
+        walked = torch.stack(momenta)
+        lead = self.rise.ndim
+        rise = kinetic(walked, lead + 1) - torch.stack(values) - self._start
+        bad = diverging(rise)
+        rise = rise.masked_fill(bad, torch.inf)
+        # A chain's walk ends with its first bad leapfrog, which is counted.
+        counted = (bad.cumsum(0) - bad.to(torch.int64) == 0) & self.going
+        self.chances = self.chances + ((-rise).clamp(max=0.0).exp() * counted).sum(0)
+        self.leapfrogs = self.leapfrogs + counted.sum(0)
+        met = bad.any(0)
+        self.diverged = self.diverged | (self.going & met)
+        self.going = self.going & ~met
+        self._draw(torch.stack(positions), rise)
+        self._turn(walked, part)
 
-    def draw(self, at: Tensor, rise: Tensor, going: Tensor) -> None:
-        """Adds the last leapfrog, with weight exp(-rise), for the chains that go on."""
-        weight = torch.logaddexp(self.weight, -rise)
-        take = going & (torch.rand_like(rise).log() < -rise - weight)
-        self.drawn, self.rise = chosen(take, at, self.drawn), torch.where(take, rise, self.rise)
-        self.weight, self.total = weight, self.total + self.end[1]
+    def _draw(self, positions: Tensor, rise: Tensor) -> None:
+        """One of the leapfrogs with weights exp(-rise), taken over that of the earlier parts by their weights."""
+        weight = torch.logsumexp(-rise, 0)
+        which = (-rise + gumbel(rise)).argmax(0, keepdim=True)
+        self.weight = torch.logaddexp(self.weight, weight)
+        take = self.going & (torch.rand_like(weight).log() < weight - self.weight)
+        index = widened(which, positions.ndim).expand(1, *positions.shape[1:])
+        self.drawn = chosen(take, positions.gather(0, index)[0], self.drawn)
+        self.rise = torch.where(take, rise.gather(0, which)[0], self.rise)
 
-    def turned(self, leaf: int) -> Tensor:
-        """Where one of the balanced parts that end with this leaf has turned."""
-        momentum, first = self.end[1], (leaf >> 1).bit_count()
-        turned = torch.zeros_like(self.rise, dtype=torch.bool)
-        if leaf % 2 == 0:
-            self.marks[first] = momentum, self.total
-            return turned
-        trailing = (leaf ^ (leaf + 1)).bit_count() - 1
+    def _turn(self, walked: Tensor, part: int) -> None:
+        """Ends the chains of which one of the balanced trees that end with this part has turned."""
+        lead, size = self.rise.ndim, len(walked)
+        sums, width = walked, 1
+        while width < size:
+            sums, width = sums[0::2] + sums[1::2], 2 * width
+            turned = turning(walked[0::width], walked[width - 1 :: width], sums, lead + 1)
+            self.going = self.going & ~turned.any(0)
+        before, self.total = self.total, self.total + sums[0]
+        first = (part >> 1).bit_count()
+        if part % 2 == 0:
+            self._marks[first] = walked[0], before
+            return
+        trailing = (part ^ (part + 1)).bit_count() - 1
         for mark in range(first, first - trailing, -1):
-            began, total = self.marks[mark]
-            turned |= turning(began, momentum, self.total - total + began, self.lead)
-        return turned
+            began, before = self._marks[mark]
+            self.going = self.going & ~turning(began, walked[-1], self.total - before, lead)
 
 
 def turning(first: Tensor, last: Tensor, total: Tensor, lead: int) -> Tensor:
@@ -165,3 +196,8 @@ def turning(first: Tensor, last: Tensor, total: Tensor, lead: int) -> Tensor:
 
 def _either(mask: Tensor, yes: Phase, no: Phase) -> Phase:
     return chosen(mask, yes[0], no[0]), chosen(mask, yes[1], no[1]), chosen(mask, yes[2], no[2])
+
+
+def gumbel(like: Tensor) -> Tensor:
+    """Standard Gumbel noise: the argmax of log-weights plus it is a draw by these weights."""
+    return -torch.empty_like(like).exponential_().log()
