@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from genprob.engine.kernels.density import LogDensity, ValueAndGradient, checked, differentiated, summed
+from genprob.engine.kernels.density import LogDensity, ValueAndGradient, checked, differentiated
 from genprob.engine.kernels.metropolis import accepted, chosen
 from genprob.engine.kernels.stride import Stride
 from genprob.engine.kernels.warmup import Mass, Warmup
@@ -85,7 +85,8 @@ class HMC:
 
 def kinetic(momentum: Tensor, lead: int) -> Tensor:
     """Kinetic energy of whitened momenta, one per chain."""
-    return 0.5 * summed(momentum.square(), lead)
+    flat = momentum.flatten(lead) if momentum.ndim > lead else momentum.unsqueeze(-1)
+    return 0.5 * torch.linalg.vector_norm(flat, dim=-1).square()
 
 
 def diverging(rise: Tensor) -> Tensor:

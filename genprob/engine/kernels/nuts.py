@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import torch
@@ -41,6 +41,8 @@ class NUTS:
         value_and_gradient: the log-density with its gradient, where an analytic one is faster than autograd.
         mass: the inverse mass that is learned: `unit`, `diagonal` or `dense`.
         size: first step size.
+        compact: ask the density for no more than the chains whose trajectories still grow, once these are half of
+            them or fewer: faster, where a density does not mind which chains it is asked for. Not with queries.
     """
 
     log_density: LogDensity
@@ -50,6 +52,7 @@ class NUTS:
     value_and_gradient: ValueAndGradient | None = None
     mass: Mass = "diagonal"
     size: float = 0.1
+    compact: bool = False
 
     adjusted: ClassVar[bool] = True
 
@@ -63,43 +66,29 @@ class NUTS:
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
         slope = differentiated(self.log_density, self.value_and_gradient)
         value, gradient = slope(position)
-        lead = value.ndim
-        stride = Stride.of(memory, position, lead, dense=self.mass == "dense")
-        momentum = torch.randn_like(position)
-        energy = start = kinetic(momentum, lead) - value
-        left = right = (position, momentum, gradient)
-        draw, total, weight = position, momentum, torch.zeros_like(value)
-        live, diverged = torch.ones_like(value, dtype=torch.bool), torch.zeros_like(value, dtype=torch.bool)
-        chances, leapfrogs, depth = torch.zeros_like(value), torch.zeros_like(value), torch.zeros_like(value)
+        stride = Stride.of(memory, position, value.ndim, dense=self.mass == "dense")
+        tree = _Tree.at(position, torch.randn_like(position), gradient, value)
+        whole, chains = tree, None
         for doubling in range(self.depth):
-            forward = torch.rand_like(value) < 0.5
-            walk = stride.signed(2.0 * forward.to(position.dtype) - 1.0)
-            half = _Half(_either(forward, right, left), start, live)
-            size = min(2**doubling, _TOGETHER)
-            for part in range(2**doubling // size):
-                half.walk(slope, walk, part, size)
-                if not bool(half.going.any()):
-                    break
-            depth += live
-            chances, leapfrogs, diverged = chances + half.chances, leapfrogs + half.leapfrogs, diverged | half.diverged
-            # The new half is taken over those before it where it weighs more, so that chains move far.
-            take = half.going & (torch.rand_like(value).log() < half.weight - weight)
-            draw, energy = chosen(take, half.drawn, draw), torch.where(take, start + half.rise, energy)
-            weight = torch.logaddexp(weight, half.weight)
-            total = total + half.total
-            left, right = _either(forward, left, half.end), _either(forward, half.end, right)
-            live = half.going & ~turning(left[1], right[1], total, lead)
-            if not bool(live.any()):
+            tree.double(slope, stride, doubling)
+            count = int(tree.live.sum())
+            if count == 0:
                 break
+            if self.compact and value.ndim == 1 and 2 * count <= len(tree.live):
+                whole = _merged(whole, tree, chains)
+                keep = tree.live.nonzero()[:, 0]
+                chains = keep if chains is None else chains[keep]
+                tree = tree.only(keep)
+        whole = _merged(whole, tree, chains)
         metrics = {
-            "acceptance": chances / leapfrogs,
-            "energy": energy,
-            "diverging": diverged,
-            "depth": depth,
-            "leapfrogs": leapfrogs,
+            "acceptance": whole.chances / whole.leapfrogs,
+            "energy": whole.energy,
+            "diverging": whole.diverged,
+            "depth": whole.depth,
+            "leapfrogs": whole.leapfrogs,
             "step_size": memory["size"],
         }
-        return draw, memory, metrics
+        return whole.draw, memory, metrics
 
     def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
         return self._warmup.step(position, memory, metrics["acceptance"])
@@ -109,7 +98,77 @@ Phase = tuple[Tensor, Tensor, Tensor]
 """Position, momentum and gradient."""
 
 # Leapfrogs that are looked at in one go: a step in Python for each would cost more than the leapfrog.
-_TOGETHER = 16
+_TOGETHER = 8
+
+
+@dataclass
+class _Tree:
+    """A trajectory of each chain: its ends, the draw from it, and what is told of it.
+
+    Attributes:
+        start: energy before the first leapfrog.
+        draw, energy: the position drawn, and its energy.
+        weight, total: log of the sum of the weights, and the sum of the momenta, of all its positions.
+        live: chains that double again.
+    """
+
+    left: Phase
+    right: Phase
+    start: Tensor
+    draw: Tensor
+    energy: Tensor
+    weight: Tensor
+    total: Tensor
+    live: Tensor
+    diverged: Tensor
+    chances: Tensor
+    leapfrogs: Tensor
+    depth: Tensor
+
+    @classmethod
+    def at(cls, position: Tensor, momentum: Tensor, gradient: Tensor, value: Tensor) -> _Tree:
+        """A single point."""
+        energy, none, end = (
+            kinetic(momentum, value.ndim) - value,
+            torch.zeros_like(value),
+            (position, momentum, gradient),
+        )
+        live, bad = torch.ones_like(value, dtype=torch.bool), torch.zeros_like(value, dtype=torch.bool)
+        return cls(end, end, energy, position, energy, none, momentum, live, bad, none, none, none)
+
+    def double(self, slope: ValueAndGradient, stride: Stride, doubling: int) -> None:
+        """Grows by as much again, each chain to a side of its own choice."""
+        forward = torch.rand_like(self.start) < 0.5
+        walk = stride.signed(2.0 * forward.to(self.start.dtype) - 1.0)
+        half = _Half(_either(forward, self.right, self.left), self.start, self.live)
+        size = min(2**doubling, _TOGETHER)
+        for part in range(2**doubling // size):
+            half.walk(slope, walk, part, size)
+            if not bool(half.going.any()):
+                break
+        # The new half is taken over those before it where it weighs more, so that chains move far.
+        take = half.going & (torch.rand_like(self.start).log() < half.weight - self.weight)
+        self.draw = chosen(take, half.drawn, self.draw)
+        self.energy = torch.where(take, self.start + half.rise, self.energy)
+        self.weight, self.total = torch.logaddexp(self.weight, half.weight), self.total + half.total
+        self.left, self.right = _either(forward, self.left, half.end), _either(forward, half.end, self.right)
+        self.depth, self.diverged = self.depth + self.live, self.diverged | half.diverged
+        self.chances, self.leapfrogs = self.chances + half.chances, self.leapfrogs + half.leapfrogs
+        self.live = half.going & ~turning(self.left[1], self.right[1], self.total, self.start.ndim)
+
+    def only(self, chains: Tensor) -> _Tree:
+        """The trees of some chains."""
+        left, right = (tuple(part[chains] for part in end) for end in (self.left, self.right))
+        rest = {item.name: getattr(self, item.name)[chains] for item in fields(self)[2:]}
+        return _Tree(left, right, **rest)  # type: ignore[arg-type]
+
+
+def _merged(whole: _Tree, part: _Tree, chains: Tensor | None) -> _Tree:
+    """The whole with what is told of some chains, None for all, taken from the part."""
+    if chains is None:
+        return part
+    told = ("draw", "energy", "chances", "leapfrogs", "depth", "diverged")
+    return replace(whole, **{name: getattr(whole, name).index_copy(0, chains, getattr(part, name)) for name in told})
 
 
 class _Half:

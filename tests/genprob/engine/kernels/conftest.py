@@ -21,6 +21,7 @@ KERNELS = {
     "hmc_dense": lambda f, **o: HMC(f, leapfrogs=6, mass="dense", **o),
     "chees": lambda f, **o: ChEES(f, longest=32, **o),
     "nuts": lambda f, **o: NUTS(f, depth=6, **o),
+    "nuts_compact": lambda f, **o: NUTS(f, depth=6, compact=True, **o),
     "nuts_dense": lambda f, **o: NUTS(f, depth=6, mass="dense", **o),
     "slice": lambda f, **o: Slice(f, **o),
     "replica": lambda f, **o: ReplicaExchange(f, lambda g: HMC(g, leapfrogs=3), (1.0, 0.6, 0.3), **o),
