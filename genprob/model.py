@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Literal
 
 import pyro
 import torch
@@ -16,6 +18,8 @@ from genprob.nets.heads import Heads
 
 EMISSION = "_emission"
 """The site of a trace that holds what `Model.emit` was given."""
+LIKELIHOOD = "_likelihood"
+"""The site of a trace that holds the log-likelihood of all variables, where they are emitted at once."""
 
 
 class Model(PyroModule):
@@ -47,6 +51,7 @@ class Model(PyroModule):
             super().__init__()
         self.schema = schema
         self.heads = None
+        self._sites: Literal["each", "one", "none"] = "each"
 
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
         """Sets what depends on the training rows (encoders, starting values) before the first step; returns notes.
@@ -99,6 +104,10 @@ class Model(PyroModule):
         """
         heads = self._emission()
         pyro.deterministic(EMISSION, parameters, event_dim=1)
+        if self._sites == "one":
+            pyro.factor(LIKELIHOOD, heads.log_likelihood(parameters, batch))
+        if self._sites != "each":
+            return
         for name, law in heads.laws(parameters).items():
             mask, dims = batch.mask(name), len(self.schema[name].shape)
             try:
@@ -110,6 +119,15 @@ class Model(PyroModule):
                     f"{type(self).__name__}: a latent site is named {name!r}, like a variable of the data; sites "
                     "and variables share their names, so call it something else (an underscore in front will do)"
                 ) from error
+
+    @contextmanager
+    def emitting(self, sites: Literal["one", "none"]) -> Iterator[None]:
+        """Within, `emit` makes one site with the log-likelihood of all variables, or none; quicker than one each."""
+        before, self._sites = self._sites, sites
+        try:
+            yield
+        finally:
+            self._sites = before
 
     def features(self, batch: Batch) -> Tensor:
         """Known cells as a network likes them, `[rows, feature_width]`: standardised, holes zero and flagged."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genprob.errors import UsageError
 from genprob.nets.heads import Heads
-from genprob.nets.normal import draw_between, log_between
+from genprob.nets.laws import Law
 from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, SET, QueryBatch
 from genprob.query.weighted import marginals
 from genprob.results.record import Marginal
@@ -62,19 +62,23 @@ def log_mass(heads: Heads, shifted: Tensor, queries: QueryBatch) -> Tensor:
     point = torch.as_tensor(queries.kind == POINT, device=device)
     value = torch.as_tensor(np.nan_to_num(queries.a), device=device)
     out = torch.zeros(shifted.shape[:2], dtype=torch.float64, device=device)
-    sharp = [c for c, j in enumerate(heads.reals) if heads.encoder.cells[c] is None]
-    if sharp:
-        columns = [heads.reals[c] for c in sharp]
-        known, x = point[:, columns], value[:, heads.reals]
-        x = torch.where(point[:, heads.reals], x, _centre(heads))
-        z, jacobian = heads.encoder.encode(x)[:, sharp], heads.encoder.log_jacobian(heads.encoder.inside(x))[:, sharp]
-        law = torch.distributions.Normal(heads.locations(shifted)[..., sharp], heads.scale()[sharp])
-        out += ((law.log_prob(z[:, None]) + jacobian[:, None]) * known[:, None]).sum(-1)
-    if heads.binaries:
-        known, x = point[:, heads.binaries], value[:, heads.binaries]
-        logits = heads.logits(shifted)
-        mass = torch.nn.functional.logsigmoid(torch.where(x[:, None] > 0, logits, -logits))
-        out += (mass * known[:, None]).sum(-1)
+    for group in heads.groups:
+        asked = point[:, [heads.reals[c] for c in group]].any(0).tolist()
+        columns = [c for c, any_known in zip(group, asked, strict=True) if any_known]
+        if not columns or heads.encoder.cells[group[0]] is not None:
+            continue
+        known = point[:, [heads.reals[c] for c in columns]]
+        x = torch.where(point[:, heads.reals], value[:, heads.reals], heads.centre())
+        u, jacobian = heads.encoder.encode(x)[:, columns], heads.encoder.log_jacobian(x)[:, columns]
+        part = heads.law(shifted, columns).log_prob(u[:, None]) + jacobian[:, None]
+        out += torch.where(known[:, None], part, 0.0).sum(-1)
+    if heads.binaries and bool(point[:, heads.binaries].any()):
+        columns = point[:, heads.binaries].any(0).nonzero()[:, 0]
+        known = point[:, heads.binaries][:, columns].double()
+        logits = heads.logits(shifted)[..., columns]
+        ones = value[:, heads.binaries][:, columns] * known
+        out += torch.einsum("qjc,qc->qj", logits, ones)
+        out -= torch.einsum("qjc,qc->qj", torch.nn.functional.softplus(logits), known)
     for j in np.flatnonzero((queries.kind != NOTHING).any(0)):
         for kind in np.unique(queries.kind[:, j]):
             handled = kind == NOTHING or (kind == POINT and _blockwise(heads, int(j)))
@@ -87,10 +91,6 @@ def log_mass(heads: Heads, shifted: Tensor, queries: QueryBatch) -> Tensor:
 def _blockwise(heads: Heads, j: int) -> bool:
     """True for columns whose points are weighed all at once."""
     return j in heads.binaries or (j in heads.reals and heads.encoder.cells[heads.reals.index(j)] is None)
-
-
-def _centre(heads: Heads) -> Tensor:
-    return heads.encoder.decode(torch.zeros(len(heads.reals), dtype=torch.float64, device=heads.offset.device))
 
 
 def _column_mass(heads: Heads, shifted: Tensor, queries: QueryBatch, j: int, kind: int) -> Tensor:
@@ -130,17 +130,15 @@ def draw(heads: Heads, shifted: Tensor, queries: QueryBatch) -> np.ndarray:
     schema, device = queries.schema, shifted.device
     out = torch.full((*shifted.shape[:2], schema.width), torch.nan, dtype=torch.float64, device=device)
     if heads.reals:
-        loc = heads.locations(shifted)
-        z = loc + heads.scale() * torch.randn_like(loc)
-        out[..., heads.reals] = heads.encoder.snap(heads.encoder.decode(z))
+        u = torch.zeros(*shifted.shape[:2], len(heads.reals), dtype=torch.float64, device=device)
+        for group in heads.groups:
+            u[..., group] = heads.law(shifted, group).draw()
+        out[..., heads.reals] = heads.encoder.snap(heads.encoder.decode(u))
     if heads.binaries:
         logits = heads.logits(shifted)
         out[..., heads.binaries] = (torch.rand_like(logits) < torch.sigmoid(logits)).double()
-    for c, j in enumerate(heads.counts):
-        law = torch.distributions.NegativeBinomial(
-            heads.log_size[c].exp(), logits=heads.log_means(shifted)[..., c] - heads.log_size[c]
-        )
-        out[..., j] = law.sample()
+    if heads.counts:
+        out[..., heads.counts] = heads.count_law(heads.log_means(shifted)).sample()
     for j in heads.levels:
         out[..., j] = _draw_level(_level_scores(heads, shifted, None, j, NOTHING))
     for j in np.flatnonzero((queries.kind != NOTHING).any(0)).tolist():
@@ -183,16 +181,17 @@ def _draw_column(heads: Heads, shifted: Tensor, queries: QueryBatch, j: int, kin
 
 
 class _Real:
-    """One real column: normal in encoded coordinates around `loc [Q, J]`."""
+    """One real column, its law in encoded coordinates `[Q, J]`."""
 
     def __init__(self, heads: Heads, shifted: Tensor, j: int) -> None:
         c = heads.reals.index(j)
         self.encoder = heads.encoder.column(c)
         self.cell = heads.encoder.cells[c]
-        self.loc, self.scale = heads.locations(shifted)[..., c], heads.scale()[c]
+        self.laws = heads.law(shifted, [c])
+        self.shape, self.device = shifted.shape[:2], shifted.device
 
     def encode(self, x: np.ndarray) -> Tensor:
-        return self.encoder.encode(torch.as_tensor(x, device=self.loc.device)[..., None])[..., 0]
+        return self.encoder.encode(torch.as_tensor(x, device=self.device)[..., None])[..., 0]
 
     def decode(self, z: Tensor) -> Tensor:
         return self.encoder.decode(z[..., None])[..., 0]
@@ -215,60 +214,70 @@ class _Real:
 
     def log_between(self, lo: Tensor, hi: Tensor) -> Tensor:
         """log p(interval | particle), `[Q, J, m]`."""
-        return log_between(
-            (lo[:, None] - self.loc[..., None]) / self.scale, (hi[:, None] - self.loc[..., None]) / self.scale
-        )
+        return self.laws.log_between(lo[:, None], hi[:, None])
 
     def within(self, lo: Tensor, hi: Tensor) -> Tensor:
         """Draws `[Q, J]` within the first interval, data units."""
-        u = draw_between((lo[:, :1] - self.loc) / self.scale, (hi[:, :1] - self.loc) / self.scale)
-        x = self.decode(self.loc + self.scale * u)
-        return self.encoder.snap(x[..., None])[..., 0]
+        ends = (end[:, None, :1].expand(*self.shape, 1) for end in (lo, hi))
+        return self.encoder.snap(self.encoder.decode(self.laws.draw_between(*ends)))[..., 0]
 
     def read(self, reading: np.ndarray, sd: np.ndarray) -> tuple[Tensor, Tensor]:
         """log E[N(reading; x, sd)] and draws of x given the reading, both `[Q, J]`."""
-        found = [self._read_one(q, float(reading[q]), float(sd[q])) for q in range(len(reading))]
+        ends = [end.expand(*self.shape, 1) for end in self.laws.reach()]
+        found = [
+            self._read_one(self.laws.of(q), ends[0][q], ends[1][q], float(reading[q]), float(sd[q]))
+            for q in range(len(reading))
+        ]
         return torch.stack([f[0] for f in found]), torch.stack([f[1] for f in found])
 
-    def _read_one(self, q: int, reading: float, sd: float) -> tuple[Tensor, Tensor]:
-        loc, scale, cell = self.loc[q], self.scale, self.cell
+    def _read_one(self, law: Law, low: Tensor, high: Tensor, reading: float, sd: float) -> tuple[Tensor, Tensor]:
+        cell = self.cell
         near = np.array([reading - _REACH * sd, reading + _REACH * sd])
         if cell is not None and 2 * _REACH * sd / cell.delta < _MOST_CELLS:
             first, last = cell.index(near).tolist()
             values = cell.value(np.arange(first - 1, last + 2))
             lo, hi = (self.encode(edge) for edge in cell.edges(values))
-            table = log_between((lo - loc[:, None]) / scale, (hi - loc[:, None]) / scale)
-            at = torch.as_tensor(values, device=loc.device)
+            at = torch.as_tensor(values, device=self.device)
+            table = law.log_between(lo, hi)
             table = table + torch.distributions.Normal(at, sd).log_prob(torch.as_tensor(reading))
             return torch.logsumexp(table, -1), at[_draw_level(table).long()]
         lo, hi = self.encode(near)
-        first, last = torch.maximum(loc - _REACH * scale, lo), torch.minimum(loc + _REACH * scale, hi)
+        first, last = torch.maximum(low, lo), torch.minimum(high, hi)
         apart = last <= first  # the reading lies out of reach: what the law says, weighed by the reading
-        first, last = torch.where(apart, loc - _REACH * scale, first), torch.where(apart, loc + _REACH * scale, last)
+        first, last = torch.where(apart, low, first), torch.where(apart, high, last)
         step = (last - first) / _NODES
-        z = first[:, None] + step[:, None] * (torch.arange(_NODES, device=loc.device) + 0.5)
-        table = torch.distributions.Normal(loc[:, None], scale).log_prob(z) + torch.log(step)[:, None]
+        z = first + step * (torch.arange(_NODES, device=self.device) + 0.5)
+        table = law.log_prob(z) + torch.log(step)
         table = table + torch.distributions.Normal(self.decode(z), sd).log_prob(torch.as_tensor(reading))
-        node = _draw_level(table) + torch.rand_like(loc)
-        x = self.decode(first + step * node)
+        node = _draw_level(table) + torch.rand(len(table), dtype=torch.float64, device=self.device)
+        x = self.decode(first[:, 0] + step[:, 0] * node)
         return torch.logsumexp(table, -1), self.encoder.snap(x[..., None])[..., 0]
 
 
 class _Counts:
-    """One count column: negative binomial with `mean [Q, J]` and one size."""
+    """One count column: negative binomial with `mean [Q, J]` and one size, or Poisson."""
 
     def __init__(self, heads: Heads, shifted: Tensor, j: int) -> None:
         c = heads.counts.index(j)
         self.name = heads.schema.columns[j].name
         self.device = shifted.device
         log_mean = heads.log_means(shifted)[..., c].detach()  # chains steer by the other columns
-        mean, size = log_mean.exp().cpu().numpy(), float(heads.log_size[c].detach().exp())
-        self.law = stats.nbinom(size, size / (size + mean))
-        self.size, self.failing = size, mean / (size + mean)
+        self.mean = log_mean.clamp(-30, 30).exp().cpu().numpy()
+        self.size = None if heads.poisson else float(heads.log_size[c].detach().exp())
+        self.law = stats.poisson(self.mean) if self.size is None else stats.nbinom(self.size, 1 - self._failing)
+
+    @property
+    def _failing(self) -> np.ndarray:
+        assert self.size is not None
+        return self.mean / (self.size + self.mean)
 
     def log_pmf(self, n: np.ndarray) -> np.ndarray:
         """`[Q, J, m]` of values `[Q, m]`; NaN values have probability zero."""
-        at, r, p = np.nan_to_num(n)[:, None], self.size, self.failing[..., None]
+        at = np.nan_to_num(n)[:, None]
+        if self.size is None:
+            out = special.xlogy(at, self.mean[..., None]) - self.mean[..., None] - special.gammaln(at + 1)
+            return np.where(np.isnan(n)[:, None], -np.inf, out)
+        r, p = self.size, self._failing[..., None]
         out = special.gammaln(at + r) - special.gammaln(r) - special.gammaln(at + 1) + r * np.log1p(-p)
         return np.where(np.isnan(n)[:, None], -np.inf, out + special.xlogy(at, p))
 
@@ -311,7 +320,7 @@ def _draw_count(counts: _Counts, queries: QueryBatch, j: int, kind: int) -> Tens
         return chosen.to(counts.device)
     low, high = np.ceil(queries.a[:, j, None]), np.floor(queries.b[:, j, None])
     low = np.maximum(low, 0.0)
-    u = torch.rand(counts.failing.shape, dtype=torch.float64).numpy()
+    u = torch.rand(counts.mean.shape, dtype=torch.float64).numpy()
     below, above = counts.law.cdf(low - 1), counts.law.sf(low - 1)
     left = counts.law.ppf(np.clip(below + u * (counts.law.cdf(high) - below), 0.0, 1.0))
     right = counts.law.isf(np.clip(above - u * (above - counts.law.sf(high)), 0.0, 1.0))

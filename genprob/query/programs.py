@@ -147,7 +147,8 @@ class LatentProgram(Model):
         rows = len(queries) * particles
         batch = self._rows(queries, particles)
         guided = _latents(poutine.trace(self.guide).get_trace(batch), rows)
-        prior = _latents(poutine.trace(self.model).get_trace(batch), rows)
+        with self.emitting("none"):
+            prior = _latents(poutine.trace(self.model).get_trace(batch), rows)
         position = torch.arange(particles, device=batch.values.device)
         defended = ((position // 2) % DEFENSIVE == 0).repeat(len(queries))
         unknown = sorted({*guided} - {*prior})
@@ -157,7 +158,8 @@ class LatentProgram(Model):
             name: torch.where(defended.reshape(-1, *[1] * (z.ndim - 1)), prior[name].to(z.dtype), z)
             for name, z in guided.items()
         }
-        model = poutine.trace(poutine.condition(self.model, data=chosen)).get_trace(batch)
+        with self.emitting("none"):
+            model = poutine.trace(poutine.condition(self.model, data=chosen)).get_trace(batch)
         guide = poutine.trace(poutine.condition(self.guide, data=chosen)).get_trace(batch)
         log_p = sum((_log_prob(model, name, rows) for name in chosen), torch.zeros(rows, dtype=torch.float64))
         log_g = sum((_log_prob(guide, name, rows) for name in chosen), torch.zeros(rows, dtype=torch.float64))

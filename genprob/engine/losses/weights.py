@@ -87,7 +87,8 @@ def log_guide(model: Model, batch: Batch, latents: dict[str, Tensor]) -> Tensor:
 
 def _traces(model: Model, batch: Batch) -> tuple[Any, Any]:
     guide = poutine.trace(model.guide).get_trace(batch)
-    return guide, poutine.trace(poutine.replay(model.model, trace=guide)).get_trace(batch)
+    with model.emitting("one"):
+        return guide, poutine.trace(poutine.replay(model.model, trace=guide)).get_trace(batch)
 
 
 def _sites(trace: Any, *, observed: bool) -> list[str]:
