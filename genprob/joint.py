@@ -84,7 +84,9 @@ class Joint:
         tensors = saved.tree["reference"]
         values, observed = tensors["values"].to(place), tensors["observed"].to(place)
         reference = Batch(schema, values, observed, torch.arange(len(values), device=place), len(values))
-        notes = [*saved.tree["notes"], *([saved.note] if saved.note else [])]
+        with running(Randomness(0, place)), torch.no_grad():
+            remarks = model.remarks(reference)
+        notes = [*saved.tree["notes"], *([saved.note] if saved.note else []), *remarks]
         joint = cls(schema, model, run=run, reference=reference, rows=config["rows"], notes=notes)
         if checkpoint is None:
             joint.calibration = auditing.read(run)

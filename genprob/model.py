@@ -69,6 +69,10 @@ class Model(PyroModule):
         """
         return []
 
+    def remarks(self, batch: Batch) -> list[str]:
+        """What the fitted model has to say of itself, seen on some training rows; joins the joint's notes."""
+        return []
+
     def structure(self) -> dict[str, Any]:
         """What was decided by `prepare` and fixes the shapes of tensors, as JSON."""
         return {}

@@ -125,6 +125,28 @@ class Heads(nn.Module):
             hits = torch.bincount(values[observed[:, j], j].long(), minlength=size).double()
             self.offset[self._start[j] : self._start[j] + size] = torch.log((hits + 0.5) / (hits + 0.5).sum())
 
+    def taken(self, name: str) -> list[int]:
+        """Which of the decoder's numbers a variable takes: plane after plane, each of the event's order."""
+        columns = range(*self.schema.slices[name].indices(self.schema.width))
+        if columns.start in self.levels:
+            levels = range(self.levels[columns.start])
+            return [self._start[j] + level for level in levels for j in columns]
+        out = [self._start[j] for j in columns]
+        if columns.start in self.reals:
+            more = len(self.reals)
+            out += [self._more + k * more + self._start[j] for k in range(self.numbers - 1) for j in columns]
+        return out
+
+    def shown(self, name: str) -> list[int]:
+        """Where `features` shows a variable's values: plane after plane, each of the event's order."""
+        columns = range(*self.schema.slices[name].indices(self.schema.width))
+        levels = range(self.levels.get(columns.start, 1))
+        return [self._start[j] + level for level in levels for j in columns]
+
+    def flags(self, name: str) -> list[int]:
+        """Where `features` shows which of a variable's cells are known."""
+        return list(range(*(self._more + end for end in self.schema.slices[name].indices(self.schema.width)[:2])))
+
     def scale(self) -> Tensor:
         """Standard deviation of each real column, `[reals]`, in standardised coordinates; of rows, the usual one."""
         return (LEAST_SCALE + self.log_scale.exp()).expand(len(self.reals))
