@@ -1,6 +1,7 @@
 """Importance-weighted bounds and their gradients against closed forms."""
 
 import math
+from itertools import pairwise
 
 import pyro
 import pyro.distributions as dist
@@ -57,7 +58,7 @@ def test_the_bound_rises_with_k_to_the_evidence(rows):
     model = Latent(rows.schema)
     found = [bound(model, rows, k) for k in (1, 2, 5, 200)]
     evidence = model.evidence(rows).mean().item()
-    for (low, a), (high, b) in zip(found, found[1:], strict=False):
+    for (low, a), (high, b) in pairwise(found):
         assert high - low > 3 * math.hypot(a, b)
     assert found[0][0] < evidence - 0.2
     assert found[-1][0] == pytest.approx(evidence, abs=4 * found[-1][1] + 0.005)
@@ -98,7 +99,12 @@ def test_the_doubly_reparameterised_gradient_is_the_plain_one_with_less_noise(ro
 
 
 def test_what_it_cannot_train_is_said(rows):
-    class Enumerated(Latent):
+    class Enumerated(Model):
+        def model(self, batch):
+            with batch.plate():
+                z = pyro.sample("z", dist.Categorical(torch.ones(2)))
+                pyro.sample("x", dist.Normal(z.double(), 1.0), obs=batch.values[:, 0])
+
         def guide(self, batch):
             with batch.plate():
                 pyro.sample("z", dist.Categorical(torch.ones(2)), infer={"enumerate": "parallel"})
