@@ -9,7 +9,7 @@ import torch
 
 from genprob.query import diagnostics
 from genprob.query.batch import QueryBatch
-from genprob.query.capabilities import Proposes
+from genprob.query.capabilities import Cloud, Proposes
 from genprob.query.strategy import Answers, Offer, Refusal
 
 if TYPE_CHECKING:
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PARTICLES = 1024
 LEAST_ESS = 100.0
+_MOST_CELLS = 16
+"""Cells of an array target whose k-hats are looked at."""
 
 
 class Importance:
@@ -24,7 +26,11 @@ class Importance:
 
     The particles are two independent halves: their log-evidences must agree within their errors, the effective
     sample size must be large, and where it is below half the particles (nearly equal weights have no tail to speak
-    of) the Pareto k-hat must be small, or the computation counts as failed.
+    of) the Pareto k-hat of every target's mean (of a discrete target's indicators) must be small, or the computation
+    counts as failed. Draws and marginals rest on Pareto smoothed weights, the evidence on the weights as they are,
+    whose mean has no bias.
+
+    See also: Vehtari, Simpson, Gelman, Yao and Gabry 2024, Pareto smoothed importance sampling.
     """
 
     name = "importance"
@@ -41,11 +47,13 @@ class Importance:
         cloud = joint.model.propose(queries, particles)
         log_weight = cloud.log_weight.cpu().numpy()
         possible = np.asarray(np.isfinite(log_weight).any(1))
-        safe = np.where(possible[:, None], log_weight, 0.0)
+        smooth = diagnostics.pareto_smooth(log_weight)
+        safe = np.where(possible[:, None], smooth, 0.0)
         share = torch.as_tensor(np.exp(safe - safe.max(1, keepdims=True)))
         index = torch.multinomial(share, draws, replacement=True).to(cloud.log_weight.device)
         ess = diagnostics.effective_sample_size(log_weight)
-        khat = diagnostics.pareto_k(log_weight)
+        khat, worst = _khat(cloud, queries, log_weight)
+        cloud.log_weight = torch.as_tensor(smooth).to(cloud.log_weight)
         error = diagnostics.log_mean_error(log_weight)
         evidence = np.logaddexp.reduce(log_weight, axis=1)
         return Answers(
@@ -56,11 +64,35 @@ class Importance:
             ess=ess,
             khat=khat,
             rhat=np.full(len(queries), np.nan),
-            failures=_failures(log_weight, possible, ess, khat),
+            failures=_failures(log_weight, possible, ess, khat, worst),
         )
 
 
-def _failures(log_weight: np.ndarray, possible: np.ndarray, ess: np.ndarray, khat: np.ndarray) -> list[str]:
+def _khat(cloud: Cloud, queries: QueryBatch, log_weight: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """The worst k-hat of each query over its targets' means, or indicators, and which target has it."""
+    worst = diagnostics.pareto_k(log_weight)
+    names = ["the weights"] * len(worst)
+    index = torch.arange(log_weight.shape[1], device=cloud.log_weight.device).expand(len(worst), -1)
+    values = cloud.draw(index) if queries.targets else None
+    for name in queries.targets:
+        assert values is not None
+        variable, columns = queries.schema[name], queries.schema.slices[name]
+        for j in range(columns.start, columns.stop)[:_MOST_CELLS]:
+            x = values[..., j]
+            levels = variable.cardinality
+            functionals = [x] if levels is None else [(x == level).astype(np.float64) for level in range(levels)]
+            for h in functionals[: 1 if levels == 2 else None]:
+                asked = queries.asked[:, j] & np.isfinite(h).all(1)
+                k = np.full(len(worst), np.nan)
+                k[asked] = diagnostics.pareto_k_of(log_weight[asked], h[asked]) if asked.any() else np.nan
+                for q in np.flatnonzero(k > np.nan_to_num(worst, nan=-np.inf)):
+                    worst[q], names[q] = k[q], repr(name)
+    return worst, names
+
+
+def _failures(
+    log_weight: np.ndarray, possible: np.ndarray, ess: np.ndarray, khat: np.ndarray, worst: list[str]
+) -> list[str]:
     particles = log_weight.shape[1]
     halves = log_weight[:, ::2], log_weight[:, 1::2]
     means = [np.logaddexp.reduce(h, axis=1) - np.log(h.shape[1]) for h in halves]
@@ -71,7 +103,7 @@ def _failures(log_weight: np.ndarray, possible: np.ndarray, ess: np.ndarray, kha
         if not possible[q]:
             out.append(f"no proposal of {particles} met the evidence; it may have probability zero under the joint")
         elif khat[q] >= acceptable and ess[q] < particles / 2:
-            out.append(f"Pareto k-hat {khat[q]:.2f} of {particles} weights is above {acceptable:.2f}")
+            out.append(f"Pareto k-hat {khat[q]:.2f} of {worst[q]} is above {acceptable:.2f} ({particles} particles)")
         elif ess[q] < min(LEAST_ESS, particles / 4):
             out.append(f"effective sample size {ess[q]:.0f} of {particles} particles is below {LEAST_ESS:.0f}")
         elif abs(means[0][q] - means[1][q]) > 5 * spread[q] + 0.02:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import stats
+from torch import Tensor
 
 from genprob.data.measure import Cell
 from genprob.data.schema import Schema, Variable
@@ -73,6 +75,19 @@ class Circuit(ReferenceJoint):
         if isinstance(support, (Categorical, Binary)):
             return frozenset({Equals, OneOf, Soft})
         return frozenset({Equals, Within, Soft} | ({OneOf} if isinstance(support, Count) or cell else set()))
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        """log p of complete rows, without a list of anything."""
+        rows = values.detach().cpu().numpy()
+
+        def up(node: Node) -> np.ndarray:
+            if isinstance(node, Leaf):
+                j = self.schema.slices[node.variable].start
+                return node.law.log_prob(rows[..., j], self.schema.columns[j].cell)
+            below = np.stack([up(child) for child in node.children], -1)
+            return below.sum(-1) if isinstance(node, Product) else logsumexp(np.log(node.weights) + below)
+
+        return torch.as_tensor(up(self.root), device=values.device)
 
     def condition(self, queries: QueryBatch) -> ConditionalCircuit:
         values: dict[int, np.ndarray] = {}

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from genprob.data.measure import Cell
 from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, QueryBatch
 from genprob.testing import normal
 from genprob.testing.choice import along, logsumexp, pick
@@ -24,6 +25,10 @@ class Law(Protocol):
 
     def log_evidence(self, queries: QueryBatch, column: int) -> np.ndarray:
         """`[Q]`, 0 where nothing is known."""
+        ...
+
+    def log_prob(self, x: np.ndarray, cell: Cell | None) -> np.ndarray:
+        """log-density of values, or log-mass; of the cells that hold them where there are cells."""
         ...
 
     def draw(self, queries: QueryBatch, column: int, query: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -58,6 +63,10 @@ class Levels(_Listed):
     def __init__(self, probs: Sequence[float]) -> None:
         self.probs = np.asarray(probs, dtype=np.float64)
 
+    def log_prob(self, x: np.ndarray, cell: Cell | None) -> np.ndarray:
+        with np.errstate(divide="ignore"):
+            return np.log(self.probs)[x.astype(int)]
+
     def listed(self, queries: QueryBatch, column: int) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(divide="ignore"):
             return np.arange(len(self.probs), dtype=np.float64), np.log(self.probs)
@@ -68,6 +77,9 @@ class Counts(_Listed):
 
     def __init__(self, law: Any) -> None:
         self.law, self._top = law, int(law.ppf(1 - 1e-15)) + 20
+
+    def log_prob(self, x: np.ndarray, cell: Cell | None) -> np.ndarray:
+        return self.law.logpmf(x)
 
     def listed(self, queries: QueryBatch, column: int) -> tuple[np.ndarray, np.ndarray]:
         values = np.arange(int(max(self._top, _largest(queries, column) + self._top)) + 1, dtype=np.float64)
@@ -80,6 +92,11 @@ class Normal:
 
     mean: float
     sd: float
+
+    def log_prob(self, x: np.ndarray, cell: Cell | None) -> np.ndarray:
+        if cell is None:
+            return normal.log_density(x, self.mean, self.sd)
+        return normal.log_mass(*((edge - self.mean) / self.sd for edge in cell.edges(x)))
 
     def log_evidence(self, queries: QueryBatch, column: int) -> np.ndarray:
         if queries.schema.columns[column].cell is not None:
@@ -124,6 +141,9 @@ class LogNormal:
 
     mean: float
     sd: float
+
+    def log_prob(self, x: np.ndarray, cell: Cell | None) -> np.ndarray:
+        return normal.log_density(np.log(x), self.mean, self.sd) - np.log(x)
 
     def log_evidence(self, queries: QueryBatch, column: int) -> np.ndarray:
         kind = queries.kind[0, column]

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genprob.query.diagnostics import acceptable_k, effective_sample_size, log_mean_error, pareto_k
+from genprob.query.diagnostics import (
+    acceptable_k,
+    effective_sample_size,
+    log_mean_error,
+    pareto_k,
+    pareto_k_of,
+    pareto_smooth,
+)
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.1, 0.5, 0.9, 1.4])
@@ -66,3 +73,31 @@ def test_error_of_the_log_mean_is_that_of_repetitions(spread):
     log_weight = spread * np.random.default_rng(4).normal(size=(4000, 500))
     means = np.log(np.exp(log_weight).mean(1))
     assert log_mean_error(log_weight).mean() == pytest.approx(means.std(), rel=0.08, abs=1e-9)
+
+
+def test_k_hat_of_a_functional_sees_tails_that_the_weights_have_not():
+    u = np.random.default_rng(6).uniform(size=(30, 5000))
+    log_weight = -0.3 * np.log(u)  # of shape .3
+    assert pareto_k_of(log_weight, u).mean() == pytest.approx(0.3, abs=0.07)
+    for sign in (1, -1):  # either tail
+        assert pareto_k_of(log_weight, sign * u**-0.5).mean() == pytest.approx(0.8, abs=0.12)
+    flat = np.zeros((2, 1000))
+    assert (pareto_k_of(flat, np.ones((2, 1000))) == -np.inf).all()
+
+
+def test_smoothing_lessens_the_error_of_averages_and_touches_the_tail_only():
+    rng = np.random.default_rng(7)
+    u = rng.uniform(size=(400, 1000))
+    log_weight = -0.7 * np.log(u)
+    smooth = pareto_smooth(log_weight)
+    assert (smooth.max(1) <= log_weight.max(1) + 1e-12).all()
+    changed = smooth != log_weight
+    assert (changed.sum(1) <= 3 * np.sqrt(1000) + 1).all() and changed.any(1).all()
+    assert (np.argsort(smooth, 1)[:, -5:] == np.argsort(log_weight, 1)[:, -5:]).mean() > 0.95
+
+    def off(log_w):
+        w = np.exp(log_w - log_w.max(1, keepdims=True))
+        return (w * u).sum(1) / w.sum(1) - (0.3 / 1.3)  # the mean of u under u^-.7
+
+    assert np.sqrt((off(smooth) ** 2).mean()) < 0.95 * np.sqrt((off(log_weight) ** 2).mean())
+    assert pareto_smooth(np.zeros((1, 100))).tolist() == np.zeros((1, 100)).tolist()

@@ -1,5 +1,7 @@
 """The planner: who offers what, who is chosen, what happens when a computation fails, and what an answer says of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -239,3 +241,55 @@ def test_what_is_given_to_a_point_is_repeated(joint):
     assert (node["x_mean"].values[0], node["x_sd"].values[0], node["x_mcse"].values[0]) == (1.5, 0.0, 0.0)
     assert (node["x_quantile"].isel(query=0).values == 1.5).all() and node["g_pmf"].values[1].tolist() == [0, 1, 0]
     assert np.isfinite(node["x_mean"].values[1]) and node["x_sd"].values[1] > 0
+
+
+# --- chains and statistics
+
+
+def chained(name, chains, *, failures=(), **stats):
+    """A strategy that answers with so many chains, each draw telling its chain, and statistics of its own."""
+
+    class Chained(fake(name, failures=failures)):
+        calls: list = []  # noqa: RUF012
+
+        def answer(self, joint, queries, draws, budget):
+            out = super().answer(joint, queries, draws, budget)
+            each = -(-draws // chains)
+            values = np.zeros((len(queries), chains, each, queries.schema.width)) + np.arange(chains)[:, None, None]
+            told = {k: np.full(len(queries), v) for k, v in stats.items()}
+            return replace(out, values=values, stats=told)
+
+    return Chained
+
+
+def test_chains_stay_apart_and_statistics_are_written(joint, only, tmp_path):
+    only(chained("four", 4, acceptance=0.7))
+    answer = joint.query(["x"], {}, draws=10)
+    assert dict(answer["posterior"]["x"].sizes) == {"chain": 4, "draw": 3}
+    assert (answer["posterior"]["x"].values == np.arange(4)[:, None]).all()
+    assert float(answer["sample_stats"]["acceptance"]) == 0.7
+    joint.query(["x"], rows=[{}, {"b": 1}], draws=8, out=tmp_path / "a.nc")
+    read = genprob.open(tmp_path / "a.nc")
+    assert read["sample_stats"]["acceptance"].values.tolist() == [0.7, 0.7]
+    assert dict(read["posterior"]["x"].sizes) == {"query": 2, "chain": 4, "draw": 2}
+
+
+def test_different_numbers_of_chains_become_one(joint, only):
+    """The second query falls through to a strategy with two chains."""
+    first, second = chained("four", 4, acceptance=0.7), chained("two", 2, temperatures=3.0)
+    answered = first.answer
+
+    def choosy(self, joint, queries, draws, budget):
+        out = answered(self, joint, queries, draws, budget)
+        return replace(out, failures=["" if queries.kind[q].any() else "no" for q in range(len(queries))])
+
+    first.answer = choosy
+    only(first, second)
+    answer = joint.query(["x"], rows=[{"b": 1}, {}], draws=9)
+    assert dict(answer["posterior"]["x"].sizes) == {"query": 2, "chain": 1, "draw": 9}
+    found = answer["posterior"]["x"].values[:, 0]
+    assert set(found[0]) == {0, 1, 2, 3} and set(found[1]) == {0, 1}  # draws of all chains
+    stats = answer["sample_stats"]
+    assert stats["strategy"].values.tolist() == ["four", "two"]
+    np.testing.assert_array_equal(stats["acceptance"], [0.7, np.nan])
+    np.testing.assert_array_equal(stats["temperatures"], [np.nan, 3.0])

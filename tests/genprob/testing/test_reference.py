@@ -6,6 +6,7 @@ sum or an integral over it; every other kind of evidence must be a weighted one;
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
 
 from genprob.errors import UsageError
@@ -175,3 +176,11 @@ def test_impossible_evidence_is_said_to_be():
     assert np.isnan(draws[0]).all()
     assert not np.isnan(draws[1]).any()
     assert (query.kind[1] != NOTHING).sum() == 1
+
+
+@pytest.mark.parametrize("name", sorted(references()))
+def test_the_density_of_complete_rows_is_the_evidence_of_points(name):
+    reference = references()[name]
+    rows = reference.sample(40, seed=5)
+    found = reference.log_joint(torch.as_tensor(rows)[None])[0] - reference.log_partition
+    np.testing.assert_allclose(found, reference.log_prob(rows), rtol=1e-5, atol=1e-5)

@@ -1,18 +1,23 @@
 """Importance sampling: what it calls a failure, on weights that are made to fail."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from genprob import Soft, Within
+from genprob.data.schema import Schema, Variable
+from genprob.data.support import Positive, Real
+from genprob.query.batch import QueryBatch
 from genprob.query.diagnostics import effective_sample_size, pareto_k
-from genprob.query.strategies.importance import Importance, _failures
+from genprob.query.strategies.importance import Importance, _failures, _khat
 
 
 def verdict(log_weight):
     log_weight = np.atleast_2d(log_weight)
     possible = np.isfinite(log_weight).any(1)
-    return _failures(log_weight, possible, effective_sample_size(log_weight), pareto_k(log_weight))[0]
+    return _failures(log_weight, possible, effective_sample_size(log_weight), pareto_k(log_weight), ["'y'"])[0]
 
 
 def test_good_weights_pass():
@@ -24,7 +29,7 @@ def test_good_weights_pass():
 
 def test_bad_weights_fail_with_a_reason():
     rng = np.random.default_rng(1)
-    assert "Pareto k-hat" in verdict(4 * rng.normal(size=1024))
+    assert "of 'y' is above" in verdict(4 * rng.normal(size=1024))
     assert "no proposal of 1024 met the evidence" in verdict(np.full(1024, -np.inf))
     few = np.full(1024, -np.inf)
     few[:30] = 0.0
@@ -82,3 +87,23 @@ def test_a_larger_budget_gives_a_smaller_error(joint):
     errors = [joint.query(["g"], given, draws=2, budget=b, strategy="importance").attrs["log_evidence_se"]
               for b in (256, 4096, 65_536)]  # fmt: skip
     assert errors[0] > 3 * errors[1] > 9 * errors[2] > 0
+
+
+def test_the_target_whose_mean_the_weights_cannot_carry_is_named():
+    """Weights of shape .3; x is bounded, y = u^-.6 has a tail of its own, so that w y has no variance."""
+    schema = Schema((Variable("x", Real()), Variable("y", Positive())))
+    u = np.random.default_rng(0).uniform(size=(1, 4000))
+    log_weight = -0.3 * np.log(u)
+
+    class Cloud:
+        def __init__(self):
+            self.log_weight = torch.as_tensor(log_weight)
+
+        def draw(self, index):
+            return np.stack([u, u**-0.6], -1)
+
+    queries = QueryBatch.from_evidence(schema, [{}])
+    k, worst = _khat(Cloud(), queries, log_weight)
+    assert worst == ["'y'"] and k[0] > 0.75
+    k, worst = _khat(Cloud(), replace(queries, names=("x",)), log_weight)
+    assert k[0] < 0.5
