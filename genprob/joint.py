@@ -26,9 +26,9 @@ from genprob.errors import PluginError, UsageError
 from genprob.model import Model
 from genprob.query.audit import Audit
 from genprob.query.batch import QueryBatch
-from genprob.query.capabilities import Draws
+from genprob.query.capabilities import Draws, ScoresGiven
 from genprob.query.planner import Explanation, Planner
-from genprob.query.scoring import log_evidence
+from genprob.query.scoring import log_conditional, log_evidence
 from genprob.request import Request, whole
 from genprob.results.file import open as open_result
 from genprob.results.file import write
@@ -144,11 +144,15 @@ class Joint:
         return self._scored(table, known, seed)
 
     def _scored(self, table: Table, given: np.ndarray | None, seed: int) -> xr.Dataset:
+        columns = given if given is not None and given.any() else None
         with running(self.rng(seed)), torch.no_grad():
-            scored = log_evidence(self, table.values)
-        if given is not None and given.any():
+            if columns is not None and isinstance(self.model, ScoresGiven):
+                scored, columns = log_conditional(self, table.values, columns), None
+            else:
+                scored = log_evidence(self, table.values)
+        if columns is not None:
             with running(self.rng(seed)), torch.no_grad():
-                scored = scored.less(log_evidence(self, np.where(given, table.values, np.nan)))
+                scored = scored.less(log_evidence(self, np.where(columns, table.values, np.nan)))
         dim = self.schema.sample_dim
         measures = {v.name: v.measure.text() for v in self.schema if v.measure is not None}
         return xr.Dataset(

@@ -121,6 +121,15 @@ class ScoresCells(Protocol):
 
 
 @runtime_checkable
+class ScoresGiven(Scores, Protocol):
+    """A model that scores conditionals directly, more precisely than as a difference of two log-evidences."""
+
+    def log_conditional(self, queries: QueryBatch, given: np.ndarray) -> LogEvidence:
+        """log p(the other points | the points where `given [width]`) of queries that know points only."""
+        ...
+
+
+@runtime_checkable
 class ScoresRows(Protocol):
     """A quick log-density of the known cells of rows, for the support of evidence."""
 

@@ -9,7 +9,7 @@ import torch
 
 from genprob.errors import UsageError
 from genprob.query.batch import QueryBatch
-from genprob.query.capabilities import Conditions, Proposes, Scores
+from genprob.query.capabilities import Conditions, Proposes, Scores, ScoresGiven
 from genprob.query.diagnostics import log_mean_error
 from genprob.query.log_evidence import LogEvidence, gathered
 
@@ -36,6 +36,16 @@ def log_evidence(joint: Joint, values: np.ndarray) -> LogEvidence:
     for part in joint.chunks(len(values), PARTICLES):
         batch = QueryBatch.from_values(joint.schema, values[part])
         parts.append(model.log_evidence(batch) if isinstance(model, Scores) else _proposed(model, batch))
+    return gathered(parts)
+
+
+def log_conditional(joint: Joint, values: np.ndarray, given: np.ndarray) -> LogEvidence:
+    """log p(other known cells | those in the columns where `given [width]`) of rows, by a model that `ScoresGiven`."""
+    model = joint.model
+    assert isinstance(model, ScoresGiven)
+    parts = [LogEvidence(np.zeros(0), np.zeros(0), "exact")] if not len(values) else []
+    for part in joint.chunks(len(values), PARTICLES):
+        parts.append(model.log_conditional(QueryBatch.from_values(joint.schema, values[part]), given))
     return gathered(parts)
 
 

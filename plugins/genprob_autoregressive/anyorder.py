@@ -200,6 +200,9 @@ class ResidualAnyOrder(Model):
     def log_evidence(self, queries: QueryBatch) -> LogEvidence:
         return ancestral.log_evidence(self, queries)
 
+    def log_conditional(self, queries: QueryBatch, given: np.ndarray) -> LogEvidence:
+        return ancestral.log_conditional(self, queries, given)
+
     def draw(self, draws: int) -> np.ndarray:
         return ancestral.draw(self, QueryBatch.empty(self.schema, 1), draws)[0]
 

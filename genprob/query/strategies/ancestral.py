@@ -42,6 +42,9 @@ class Ancestral:
     weighed by that evidence's probability; with one such variable that is exact, with more the weights are those of
     sequential importance sampling with resampling. Targets follow, in a fresh random order for every draw.
 
+    The statistic `order_disagreement` says how incoherent the conditionals are: the standard deviation over orders of
+    the log-probability of the given points, in nats; NaN where a large batch affords one order only.
+
     See also: Uria, Murray and Larochelle 2014; Doucet, de Freitas and Gordon 2001, Sequential Monte Carlo methods.
     """
 
@@ -92,7 +95,7 @@ def log_evidence(model: AnyOrder, queries: QueryBatch, orders: int | None = None
         orders: K; None takes the model's own.
     """
     values, known = _points(queries, model)
-    out = _points_evidence(model, values, known, orders or model.orders)
+    out, _ = _points_evidence(model, values, known, orders or model.orders)
     told = _told(queries)
     if not told.any():
         return out
@@ -106,6 +109,16 @@ def log_evidence(model: AnyOrder, queries: QueryBatch, orders: int | None = None
     error = np.hypot(out.error, diagnostics.log_mean_error(log_weight))
     exact = out.kind == "exact" and not _weighed(queries).any()
     return LogEvidence(value, error, "exact" if exact else "estimate", LAW)
+
+
+def log_conditional(model: AnyOrder, queries: QueryBatch, given: np.ndarray, orders: int | None = None) -> LogEvidence:
+    """log p(the other points | the points where `given [Q, width]`), averaged over orders of the others.
+
+    What is given comes first in every order, so that nothing is a difference of two averages.
+    """
+    values, known = _points(queries, model)
+    first = known & torch.as_tensor(given, device=known.device)
+    return _points_evidence(model, values, known, orders or model.orders, first)[0]
 
 
 # --- evidence
@@ -134,11 +147,15 @@ def _points(queries: QueryBatch, model: AnyOrder) -> tuple[Tensor, Tensor]:
     return torch.as_tensor(values, device=place), torch.as_tensor(known, device=place)
 
 
-def _points_evidence(model: AnyOrder, values: Tensor, known: Tensor, orders: int) -> LogEvidence:
-    """log p of the known cells of rows `[Q, width]`."""
+def _points_evidence(
+    model: AnyOrder, values: Tensor, known: Tensor, orders: int, given: Tensor | None = None
+) -> tuple[LogEvidence, np.ndarray]:
+    """log p of the known cells of rows `[Q, width]` given some of them, and its standard deviation over orders."""
+    given = torch.zeros_like(known) if given is None else given
+    known = known & ~given
     most = int(known.sum(1).max()) if len(known) else 0
     if not most:
-        return LogEvidence(np.zeros(len(known)), np.zeros(len(known)), "exact", LAW)
+        return LogEvidence(np.zeros(len(known)), np.zeros(len(known)), "exact", LAW), np.zeros(len(known))
     every = most < 12 and math.factorial(most) <= orders
     if every:
         order = torch.tensor(list(itertools.permutations(range(most))))
@@ -152,31 +169,32 @@ def _points_evidence(model: AnyOrder, values: Tensor, known: Tensor, orders: int
         turn = torch.where(known[rows, None], order[:, slot[rows]].transpose(0, 1), most)
         # Turns of the known cells count 0, 1, ... in each order; where fewer are known, some turns stay away.
         turn = turn.argsort(2).argsort(2)
-        parts.append(_along(model, values[rows], known[rows], turn))
+        parts.append(_along(model, values[rows], known[rows], turn, given[rows]))
     log_p = torch.cat(parts).cpu().numpy()
     value = np.logaddexp.reduce(log_p, axis=1) - math.log(len(order))
-    error = np.zeros(len(log_p)) if every else _spread(log_p)
-    return LogEvidence(value, error, "exact" if every else "estimate", LAW)
+    unknown = np.full(len(log_p), np.nan)
+    error = unknown if len(order) == 1 else diagnostics.log_mean_error(log_p)
+    with np.errstate(invalid="ignore"):
+        spread = log_p.std(1, ddof=1) if len(order) > 1 else np.zeros(len(log_p)) if every else unknown
+    if every:
+        return LogEvidence(value, np.zeros(len(log_p)), "exact", LAW), spread
+    return LogEvidence(value, error, "estimate", LAW), spread
 
 
-def _spread(log_p: np.ndarray) -> np.ndarray:
-    return diagnostics.log_mean_error(log_p) if log_p.shape[1] > 1 else np.full(len(log_p), np.nan)
-
-
-def _along(model: AnyOrder, values: Tensor, known: Tensor, turn: Tensor) -> Tensor:
+def _along(model: AnyOrder, values: Tensor, known: Tensor, turn: Tensor, given: Tensor) -> Tensor:
     """log p of the known cells along orders: cell j of row q comes at `turn [Q, K, width]` of each; `[Q, K]`."""
     q, k, width = turn.shape
     turn, known = turn.reshape(-1, width), known.repeat_interleave(k, 0)
     row = torch.arange(q, device=values.device).repeat_interleave(k)
     out = torch.zeros(q * k, dtype=torch.float64, device=values.device)
-    blank = model.contexts(torch.zeros_like(values[:1]), torch.zeros_like(known[:1]))
+    root = model.contexts(values, given)
     for step in range(int(known.sum(1).max()) if q else 0):
         now = known & (turn == step)
         going = torch.nonzero(now.any(1))[:, 0]
-        before = known[going] & (turn[going] < step)
-        contexts = model.contexts(values[row[going]], before) if step else blank
+        before = given[row[going]] | (known[going] & (turn[going] < step))
+        contexts = model.contexts(values[row[going]], before) if step else root
         for j, at in _by_column(now[going].to(torch.int8).argmax(1)):
-            law = contexts.law(j, at) if step else contexts.law(j).take(torch.zeros_like(at))
+            law = contexts.law(j, at) if step else _shared(contexts, j, row[going[at]])
             out[going[at]] += law.log_prob(values[row[going[at]], j])
     return out.reshape(q, k)
 
@@ -275,7 +293,7 @@ def _answer(model: AnyOrder, queries: QueryBatch, draws: int, particles: int) ->
     index = torch.arange(n, device=values.device)
     asked = torch.as_tensor(queries.asked, device=values.device)
     cells = max(1, int(known.sum()))
-    points = _points_evidence(model, values, known, min(model.orders, max(1, _SCORED // cells)))
+    points, spread = _points_evidence(model, values, known, min(model.orders, max(1, _SCORED // cells)))
     log_weight = np.zeros((n, 1))
     leaves, averaged = root, 1
     paths = index.repeat_interleave(draws)
@@ -311,6 +329,7 @@ def _answer(model: AnyOrder, queries: QueryBatch, draws: int, particles: int) ->
         khat=khat,
         rhat=np.full(n, np.nan),
         failures=_failures(weighed, possible, ess, khat, log_weight.shape[1]),
+        stats={"order_disagreement": spread},
     )
 
 
@@ -382,4 +401,6 @@ def _together(parts: list[Answers]) -> Answers:
         for name in ("values", "log_evidence", "log_evidence_se", "ess", "khat", "rhat")
     }
     marginals = {name: join_marginals([part.marginals[name] for part in parts]) for name in parts[0].marginals}
-    return Answers(**arrays, marginals=marginals, failures=[f for part in parts for f in part.failures])
+    failures = [f for part in parts for f in part.failures]
+    stats = {name: np.concatenate([part.stats[name] for part in parts]) for name in parts[0].stats}
+    return Answers(**arrays, marginals=marginals, failures=failures, stats=stats)

@@ -87,6 +87,9 @@ class Incoherent(Model):
     def log_evidence(self, queries):
         return ancestral.log_evidence(self, queries)
 
+    def log_conditional(self, queries, given):
+        return ancestral.log_conditional(self, queries, given)
+
     def draw(self, draws):
         return ancestral.draw(self, QueryBatch.empty(SCHEMA, 1), draws)[0]
 
@@ -146,6 +149,30 @@ def test_rows_with_holes_are_scored_by_their_known_cells(model):
     found = ancestral.log_evidence(model, QueryBatch.from_values(SCHEMA, rows)).value
     both = np.mean([along(model, order, {1: 1, 3: 2}) for order in ((1, 3), (3, 1))])
     assert np.allclose(found, [np.log(both), 0.0, model.log_p(0, {})[2]])
+
+
+def test_conditionals_are_scored_with_what_is_given_first(model):
+    rows = {"a": ["u", "w"], "b": [1, 0], "c": [0, 0], "d": ["t", "r"]}
+    found = joint(model).conditional_log_prob(rows, given=["a", "c"])
+    assert found.attrs["kind"] == "exact"
+    for q, state in enumerate(({0: 0, 1: 1, 2: 0, 3: 2}, {0: 2, 1: 0, 2: 0, 3: 0})):
+        given = {0: state[0], 2: 0}
+        expected = np.mean([along(model, order, state, given) for order in ((1, 3), (3, 1))])
+        assert np.isclose(found["log_prob"].values[q], np.log(expected))
+
+
+def test_disagreement_is_the_spread_over_orders_and_none_where_orders_agree(model):
+    class Coherent(Incoherent):
+        def log_p(self, column, given):
+            return super().log_p(column, {})
+
+    given = {"a": "u", "b": 0, "c": 1}
+    answer = joint(model).query(targets=["d"], given=given, draws=10)
+    orders = itertools.permutations((0, 1, 2))
+    spread = np.std([np.log(along(model, order, {0: 0, 1: 0, 2: 1})) for order in orders], ddof=1)
+    assert np.isclose(answer["sample_stats"]["order_disagreement"], spread) and spread > 0.1
+    none = joint(Coherent(SCHEMA)).query(targets=["d"], given=given, draws=10)
+    assert abs(float(none["sample_stats"]["order_disagreement"])) < 1e-12
 
 
 def test_a_targets_marginal_is_the_models_own_conditional(model):
