@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+import pyro
+import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, softplus
@@ -102,9 +104,11 @@ class ResidualAnyOrder(Model):
         """Heads of a slab and so many atoms per number; they start at the Gaussian and the frequencies."""
         n, k, device = len(self.coordinates), self.logistics, self.base.mean.device
         self.atoms = Atoms(n, atoms).to(device)
-        self.slab = nn.Linear(self.hidden, n * 3 * k, device=device)
-        self.masses = nn.Linear(self.hidden, n * (1 + atoms), device=device)
-        self.softmax = nn.Linear(self.hidden, self.levels.width, device=device)
+        # Without nn.Linear's own start, which warns of a table that has no such columns.
+        self.slab, self.masses, self.softmax = (
+            nn.utils.skip_init(nn.Linear, self.hidden, width, device=device)
+            for width in (n * 3 * k, n * (1 + atoms), self.levels.width)
+        )
         for head in (self.slab, self.masses, self.softmax):
             nn.init.zeros_(head.weight)
             nn.init.zeros_(head.bias)
@@ -226,6 +230,22 @@ class ResidualAnyOrder(Model):
             out.append(score + torch.where(known[:, columns], share, 0.0).sum(1))
         return torch.stack(out)
 
+    # --- the Pyro program
+
+    def model(self, batch: Batch) -> None:
+        """One site per variable in the schema's order, each given those before it; holes are drawn, and shown to none.
+
+        An observed site's log-probability is that of the variable's known cells.
+        """
+        values, known = batch.values.double().clone(), torch.zeros_like(batch.observed)
+        with batch.plate():
+            for variable in self.schema:
+                columns = self.schema.slices[variable.name]
+                law = _Site(self, values.clone(), known.clone(), columns, variable.shape, batch.observed[:, columns])
+                drawn = pyro.sample(variable.name, law, obs=batch[variable.name].double())
+                values[:, columns] = drawn.reshape(len(batch), -1)
+                known[:, columns] = batch.observed[:, columns]
+
     # --- learning
 
     def log_density(self, batch: Batch) -> Tensor:
@@ -241,6 +261,51 @@ class ResidualAnyOrder(Model):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(len(batch))
             return torch.stack([self.log_density(batch) for _ in range(_JUDGED)]).mean(0)
+
+
+class _Site(dist.TorchDistribution):
+    """One variable given what of the others is known, its own columns one after the other.
+
+    Log-probabilities are those of the columns where `observed`; batch shape `[rows]`.
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {}
+
+    def __init__(
+        self, network: ResidualAnyOrder, values: Tensor, known: Tensor, columns: slice, shape: tuple[int, ...],
+        observed: Tensor,
+    ) -> None:  # fmt: skip
+        self.network, self.values, self.known, self.columns, self.observed = network, values, known, columns, observed
+        super().__init__(values.shape[:1], torch.Size(shape), validate_args=False)
+
+    @property
+    def support(self):  # pyright: ignore[reportIncompatibleMethodOverride]
+        """The real line; laws keep draws within the variable's own support."""
+        return dist.constraints.real
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> _Site:
+        if torch.Size(batch_shape) != self.batch_shape:
+            raise NotImplementedError("the rows of a batch are what they are")
+        return self
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        values, known = self.values.clone(), self.known.clone()
+        values[:, self.columns] = value.reshape(len(values), -1)
+        out = torch.zeros(len(values), dtype=torch.float32, device=values.device)
+        for position, j in enumerate(range(*self.columns.indices(values.shape[1]))):
+            seen = self.observed[:, position]
+            out = out + torch.where(seen, self.network.log_cells(values, known)[:, j], 0.0)
+            known[:, j] = seen
+        return out
+
+    def sample(self, sample_shape: Any = torch.Size()) -> Tensor:  # noqa: B008
+        if torch.Size(sample_shape):
+            raise NotImplementedError("one draw of each row at a time")
+        values, known = self.values.clone(), self.known.clone()
+        for j in range(*self.columns.indices(values.shape[1])):
+            values[:, j] = self.network.contexts(values, known).law(j).draw()
+            known[:, j] = True
+        return values[:, self.columns].reshape(len(values), *self.event_shape)
 
 
 @dataclass(frozen=True, eq=False)
