@@ -104,14 +104,9 @@ class ResidualAnyOrder(Model):
         """Heads of a slab and so many atoms per number; they start at the Gaussian and the frequencies."""
         n, k, device = len(self.coordinates), self.logistics, self.base.mean.device
         self.atoms = Atoms(n, atoms).to(device)
-        # Without nn.Linear's own start, which warns of a table that has no such columns.
-        self.slab, self.masses, self.softmax = (
-            nn.utils.skip_init(nn.Linear, self.hidden, width, device=device)
-            for width in (n * 3 * k, n * (1 + atoms), self.levels.width)
-        )
-        for head in (self.slab, self.masses, self.softmax):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
+        self.slab = _head(self.hidden, n * 3 * k, device)
+        self.masses = _head(self.hidden, n * (1 + atoms), device)
+        self.softmax = _head(self.hidden, self.levels.width, device)
         with torch.no_grad():
             start = self.slab.bias.view(n, 3, k)
             start[:, 1] = torch.linspace(-1.5, 1.5, k, device=device) if k > 1 else 0.0
@@ -336,6 +331,16 @@ class NetworkContexts:
         share = torch.log_softmax(masses + model.atoms.log_prior(mean, sd, model.coordinates.grain, c), 1)
         value, place = model.atoms.value[c], model.atoms.place[c]
         return SlabLaw(model.coordinates, c, column, weight + share[:, :1], loc, scale, share[:, 1:], value, place)
+
+
+def _head(hidden: int, width: int, device: torch.device) -> nn.Linear:
+    """A linear map that starts at zero; without nn.Linear's own start, which warns where nothing is to be mapped to."""
+    head = nn.utils.skip_init(nn.Linear, hidden, width, device=device)
+    assert isinstance(head, nn.Linear)
+    with torch.no_grad():
+        head.weight.zero_()
+        head.bias.zero_()
+    return head
 
 
 def random_masks(rows: int, width: int, device: torch.device) -> Tensor:
