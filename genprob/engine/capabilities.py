@@ -141,6 +141,15 @@ class Centred(Energy, Protocol):
 
 
 @runtime_checkable
+class PseudoLikelihood(Energy, Protocol):
+    """An energy that knows the law of each variable given all others."""
+
+    def log_pseudo_likelihood(self, points: Tensor) -> Tensor:
+        """The sum over variables of log p(variable | all others) of whole points, `[n]`, differentiable."""
+        ...
+
+
+@runtime_checkable
 class Game(Points, Protocol):
     """A sampler without a density, taught by a critic that tells its points from data.
 

@@ -47,6 +47,12 @@ def genprob_inferences() -> Iterable[InferenceSpec]:
         reference="Hinton 2002",
     )
     yield InferenceSpec(
+        name="pseudolikelihood",
+        factory="genprob.engine.inferences.pseudolikelihood:pseudolikelihood",
+        summary="every discrete variable given all others, without chains",
+        reference="Besag 1975",
+    )
+    yield InferenceSpec(
         name="adversarial",
         factory="genprob.engine.inferences.adversarial:adversarial",
         summary="a game of critic and generator",

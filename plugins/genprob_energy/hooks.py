@@ -17,3 +17,10 @@ def genprob_models() -> Iterable[ModelSpec]:
         inferences=("pcd", "cd"),
         reference="Smolensky 1986; Hinton 2002",
     )
+    yield ModelSpec(
+        name="boltzmann",
+        factory="genprob_energy.boltzmann:Boltzmann",
+        summary="Boltzmann machine over binaries and categories, every pair coupled",
+        inferences=("pcd", "pseudolikelihood", "cd"),
+        reference="Ackley, Hinton and Sejnowski 1985; Potts 1952",
+    )

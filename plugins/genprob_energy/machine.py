@@ -55,7 +55,8 @@ class Machine:
         features = self.units.features(points)
         stretch = self.units.stretch(features.dtype)
         visible = self.visible if stretch is None else self.visible * stretch
-        return -features @ visible - softplus(self._pull(features)).sum(-1) - self.units.log_base(points)
+        couplings = softplus(self._pull(features)).sum(-1) + self.quadratic(features)
+        return -features @ visible - couplings - self.units.log_base(points)
 
     def log_hidden(self, hidden: Tensor) -> Tensor:
         """log of the sum over visible points of the unnormalised law, `[..., hidden] -> [...]`."""
@@ -65,6 +66,18 @@ class Machine:
         """Hidden states given points."""
         logits = self.up(points)
         return (torch.rand_like(logits) < torch.sigmoid(logits)).to(logits.dtype)
+
+    def draw_visible(self, hidden: Tensor, now: Tensor, evidence: Evidence | None, share: float = 1.0) -> Tensor:
+        """New points given hidden states and the points `now`, at a share of the path from independent units."""
+        return self.units.draw(self._drive(hidden, share), evidence, now)
+
+    def _drive(self, hidden: Tensor, share: float) -> Tensor:
+        visible = self.visible if share == 1.0 else torch.lerp(self.base, self.visible, share)
+        return torch.addmm(visible, hidden, self.weight.mT, alpha=share)
+
+    def quadratic(self, features: Tensor) -> Tensor:
+        """What visible units add to the log-density by their own couplings, `[..., features] -> [...]`."""
+        return features.new_zeros(features.shape[:-1])
 
     def log_partition_by_hidden(self) -> float:
         """log Z, summed over all hidden states."""
@@ -103,7 +116,7 @@ class BlockGibbs:
         if self.evidence is not None:
             now = self.evidence.hold(now, self.machine.units.reals)
         hidden = self.machine.draw_hidden(now)
-        new = self.machine.units.draw(self.machine.down(hidden), self.evidence, now)
+        new = self.machine.draw_visible(hidden, now, self.evidence)
         return new.reshape(position.shape), memory, {"flipped": (new != now).to(new.dtype).mean()}
 
 
@@ -136,10 +149,7 @@ class MachinePath:
     def step(self, points: Tensor, share: float) -> Tensor:
         logits = share * self._seen(points)["logits"]
         hidden = (torch.rand_like(logits) < torch.sigmoid(logits)).to(logits.dtype)
-        machine = self.machine
-        visible = torch.lerp(machine.base, machine.visible, share)
-        drive = torch.addmm(visible, hidden, machine.weight.mT, alpha=share)
-        return machine.units.draw(drive, self.evidence, points)
+        return self.machine.draw_visible(hidden, points, self.evidence, share)
 
     def _seen(self, points: Tensor) -> dict[str, Tensor]:
         """What every share needs of the same points: the one product with the weights."""
@@ -152,7 +162,7 @@ class MachinePath:
                 points=points,
                 logits=torch.addmm(machine.hidden, natural, machine.weight),
                 base=natural @ machine.base,
-                visible=natural @ machine.visible,
+                visible=natural @ machine.visible + machine.quadratic(features),
                 log_base=machine.units.log_base(points),
             )
         return self.seen

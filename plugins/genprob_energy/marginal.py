@@ -23,6 +23,7 @@ from genprob_energy.truncated import draw_within
 from genprob_energy.units import binary_states, encoded
 
 if TYPE_CHECKING:
+    from genprob_energy.layers import Layers
     from genprob_energy.rbm import RBM
 
 CHAINS, TEMPERATURES = 64, 100
@@ -65,7 +66,7 @@ def annealed(model: RBM, queries: QueryBatch, particles: int) -> AnnealedCloud:
 
 
 def _anneal(
-    model: RBM, machine: Machine, queries: QueryBatch, particles: int, temperatures: int
+    model: Layers, machine: Machine, queries: QueryBatch, particles: int, temperatures: int
 ) -> tuple[Tensor, Tensor]:
     """log of unbiased estimates `[Q, particles]` of Z times p(evidence), and points `[Q particles, schema.width]`."""
     known = evidence.of_queries(model.units.heads, queries, model.precision, model.weight.device)
@@ -88,7 +89,7 @@ def _anneal(
 class ClampedChains:
     """Block Gibbs chains of each query, half of them from kept draws, half from chains annealed under the evidence."""
 
-    def __init__(self, model: RBM, queries: QueryBatch, chains: int) -> None:
+    def __init__(self, model: Layers, queries: QueryBatch, chains: int) -> None:
         self.model, self.queries, self.chains = model, queries, chains
         self.machine = model.machine()
         known = evidence.of_queries(model.units.heads, queries, model.precision, model.weight.device)
@@ -119,7 +120,7 @@ class ClampedChains:
         return value, np.hypot(log_mean_error(weight), partition.error)
 
 
-def _scatter(model: RBM, points: Tensor, rows: np.ndarray) -> None:
+def _scatter(model: Layers, points: Tensor, rows: np.ndarray) -> None:
     """Moves the points of cells, which stand at their centres, to draws of independent units within their cells."""
     encoder, n = model.units.heads.encoder, len(model.units.reals)
     if not any(encoder.cells):
@@ -133,7 +134,7 @@ def _scatter(model: RBM, points: Tensor, rows: np.ndarray) -> None:
             points[:, model.units.reals[c]] = z
 
 
-def _point_jacobian(model: RBM, queries: QueryBatch) -> Tensor:
+def _point_jacobian(model: Layers, queries: QueryBatch) -> Tensor:
     """log |dz/dx| of the given true reals, `[Q]`."""
     encoder, reals = model.units.heads.encoder, model.units.heads.reals
     if not reals:
@@ -146,26 +147,26 @@ def _point_jacobian(model: RBM, queries: QueryBatch) -> Tensor:
     return torch.where(known, encoder.log_jacobian(x), 0.0).sum(-1)
 
 
-def _sharp(model: RBM, queries: QueryBatch) -> np.ndarray:
+def _sharp(model: Layers, queries: QueryBatch) -> np.ndarray:
     """Queries that give every column to a point, none of them a cell."""
     cells = np.array([v.cell is not None for v in queries.schema.columns])
     return ((queries.kind == POINT) & ~cells).all(1)
 
 
-def log_evidence(model: RBM, queries: QueryBatch) -> LogEvidence:
+def log_evidence(model: Layers, queries: QueryBatch) -> LogEvidence:
     """Closed form given Z for whole rows, summed over hidden states where they are few, annealed otherwise."""
     partition = model.partition()
     value, error = np.zeros(len(queries)), np.zeros(len(queries))
     whole = _sharp(model, queries)
-    summed = not any(model.inexact(queries))
     if whole.any():
         part = queries.take(whole)
         points = torch.as_tensor(part.a, device=model.weight.device)
         free = -model.machine().free_energy(encoded(model.units.heads, points).to(model.precision)).double()
         value[whole] = (free + _point_jacobian(model, part) - partition.value).cpu().numpy()
     rest = np.flatnonzero(~whole & (queries.kind != 0).any(1))
-    if len(rest) and summed:
-        value[rest] = torch.logsumexp(listed(model, queries.take(rest)).log_weight, 1).cpu().numpy()
+    summed = model.summed_evidence(queries.take(rest)) if len(rest) else None
+    if summed is not None:
+        value[rest] = summed
     elif len(rest):
         machine, step = model.machine(), max(1, _ROWS // CHAINS)
         for first in range(0, len(rest), step):
@@ -173,18 +174,20 @@ def log_evidence(model: RBM, queries: QueryBatch) -> LogEvidence:
             weight = _anneal(model, machine, queries.take(at), CHAINS, TEMPERATURES)[0].cpu().numpy()
             value[at] = np.logaddexp.reduce(weight, axis=1) - math.log(CHAINS) - partition.value
             error[at] = log_mean_error(weight)
-    exact = partition.kind == "exact" and (summed or not len(rest))
+    exact = partition.kind == "exact" and (summed is not None or not len(rest))
     return LogEvidence(value, error, "exact" if exact else "estimate", "joint", partition.error)
 
 
-def score(model: RBM, batch: Batch, observed: Tensor) -> Tensor:
+def score(model: Layers, batch: Batch, observed: Tensor) -> Tensor:
     """log p(known cells), `[rows]`, by few chains with random numbers that are always the same."""
     known = observed.cpu().numpy()
     values = np.where(known, batch.values.double().cpu().numpy(), np.nan)
     queries = QueryBatch.from_values(batch.schema, values)
     whole = _sharp(model, queries)
-    if whole.all() or not any(model.inexact(queries)):
-        return torch.as_tensor(log_evidence(model, queries).value, device=batch.values.device)
+    summed = None if whole.all() else model.summed_evidence(queries)
+    if whole.all() or summed is not None:
+        value = log_evidence(model, queries).value if summed is None else summed
+        return torch.as_tensor(value, device=batch.values.device)
     chains, temperatures = _QUICK
     machine, parts = model.machine(), []
     log_z = model.partition().value

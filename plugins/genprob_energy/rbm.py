@@ -2,40 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import pyro
-import pyro.distributions as dist
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from genprob.data.batch import Batch
 from genprob.data.schema import Schema
-from genprob.engine.transition import Kernel
-from genprob.errors import UsageError
-from genprob.metrics.partition import Partition, estimate, shares_of
-from genprob.model import Model
-from genprob.nets.heads import Heads
+from genprob.metrics.partition import Partition
 from genprob.query.batch import QueryBatch
 from genprob.query.emission import EmissionCloud
-from genprob.query.log_evidence import LogEvidence
-from genprob_energy import evidence, marginal
-from genprob_energy.machine import BlockGibbs, Machine, MachinePath
-from genprob_energy.stored import Stored
-from genprob_energy.units import Units, binary_states, visible_states
+from genprob_energy import marginal
+from genprob_energy.layers import MOST_ENUMERATED, Layers
+from genprob_energy.machine import Machine
+from genprob_energy.units import binary_states, visible_states
 
 MOST_SUMMED = 10
 """Hidden units up to which queries are answered by listing all hidden states."""
-MOST_ENUMERATED = 20
-"""Binary units on one side up to which the partition function is summed."""
-RESERVOIR = 512
-"""Draws of the joint that are kept with the model for chains to begin at."""
-_SETTLE = 20
 
 
-class RBM(Model):
+class RBM(Layers):
     """A restricted Boltzmann machine: p(x) = sum_h exp(-E(x, h)) / Z, units independent given the other layer.
 
     Binaries are Bernoulli units, categories softmax units, reals normal units with a learned variance each (in
@@ -58,59 +44,11 @@ class RBM(Model):
     """
 
     inferences: ClassVar[tuple[str, ...]] = ("pcd", "cd")
-    offset: Tensor
-    centre: Tensor
-    base: Tensor
 
     def __init__(self, schema: Schema, *, hidden: int = 64, chains: int = 256, temperatures: int = 500) -> None:
-        super().__init__(schema)
-        if min(hidden, chains, temperatures) < 1:
-            raise UsageError(f"hidden={hidden}, chains={chains}, temperatures={temperatures}: each must be at least 1")
-        self.heads = heads = Heads(schema)
-        self.units = Units(heads, "rbm")
-        self.chains, self.temperatures = chains, temperatures
-        # Large reals lose digits in single precision; binaries and codes have none to lose.
-        self.precision = torch.float64 if heads.reals else torch.float32
-        features = self.units.width
-        self.weight = nn.Parameter(torch.randn(features, hidden, dtype=self.precision) * 0.01)
-        self.visible = nn.Parameter(torch.zeros(features, dtype=self.precision))
-        self.hidden = nn.Parameter(torch.zeros(hidden, dtype=self.precision))
-        self.register_buffer("offset", torch.zeros(features, dtype=self.precision))
-        self.register_buffer("centre", torch.full((hidden,), 0.5, dtype=self.precision))
-        self.register_buffer("base", torch.zeros(features, dtype=self.precision))
-        self.incomplete = any(v.cell is not None for v in schema)
-        self.stored = Stored(min(RESERVOIR, 2 * chains), schema.width, temperatures, self.precision)
-
-    # --- what the data decide
-
-    def structure(self) -> dict[str, Any]:
-        return {"incomplete": self.incomplete}
-
-    def build(self, structure: dict[str, Any]) -> None:
-        self.incomplete = structure["incomplete"]
-
-    @torch.no_grad()
-    def prepare(self, batch: Batch, *, seed: int) -> list[str]:
-        """Sets encoders, and the biases and offsets to the marginals of the rows; no hidden unit says anything yet."""
-        self.units.heads.fit(batch)
-        self.incomplete = self.incomplete or not bool(batch.observed.all())
-        self.base.copy_(self.units.heads.offset)
-        self.visible.copy_(self.base)
-        self.offset.copy_(self._mean_features())
-        return []
-
-    def _mean_features(self) -> Tensor:
-        """The features' means under independent units at the base rates."""
-        n, b = len(self.units.reals), len(self.units.binaries)
-        parts = [self.base[:n], torch.sigmoid(self.base[n : n + b])]
-        sizes = list(self.units.levels.values())
-        parts += [torch.softmax(part, -1) for part in self.base[n + b :].split(sizes)] if sizes else []
-        return torch.cat(parts)
-
-    # --- an energy
+        super().__init__(schema, hidden=hidden, chains=chains, temperatures=temperatures)
 
     def machine(self) -> Machine:
-        """The couplings without offsets; differentiable in the parameters."""
         stretch = self.units.stretch(self.weight.dtype)
         offset = self.offset if stretch is None else self.offset * stretch
         return Machine(
@@ -121,158 +59,39 @@ class RBM(Model):
             self.base,
         )
 
-    def points(self, batch: Batch) -> Tensor:
-        return self.units.points(batch, self.precision)
+    @property
+    def few(self) -> bool:
+        """Whether hidden states can be listed for every query."""
+        return len(self.hidden) <= MOST_SUMMED
 
-    def energy(self, points: Tensor) -> Tensor:
-        """The free energy -log sum_h exp(-E(x, h)), `[n, schema.width] -> [n]`, without the offsets' constant."""
-        return self.machine().free_energy(points)
-
-    def markov_kernel(self) -> Kernel:
-        return BlockGibbs(self.machine())
-
-    def completing_kernel(self, batch: Batch) -> Kernel:
-        return BlockGibbs(self.machine(), evidence.of_rows(self.units.heads, batch, self.points(batch)))
-
-    def guesses(self, count: int) -> Tensor:
-        return self.units.draw(self.base.expand(count, -1))
-
-    @torch.no_grad()
-    def recentre(self, points: Tensor) -> dict[str, Tensor]:
-        """Moves the hidden offsets a little towards the units' mean activity, the law unchanged."""
-        activity = torch.sigmoid(self.machine().up(points)).mean(0)
-        centre = torch.lerp(self.centre, activity, 0.1)
-        return {"centre": centre, "visible": self.visible + self.weight @ (centre - self.centre)}
-
-    # --- a Pyro program
-
-    def model(self, batch: Batch) -> None:
-        """The unnormalised joint of known columns and hidden units, carried by `pyro.factor`."""
-        with batch.plate():
-            hidden = pyro.sample("hidden", self._fair())
-            machine, points = self.machine(), self.points(batch)
-            features, drive = self.units.features(points), machine.down(hidden)
-            stretch = self.units.stretch(features.dtype)
-            natural = drive if stretch is None else drive * stretch
-            energy = -(natural * features).sum(-1) - self.units.log_base(points) - hidden @ machine.hidden
-            pyro.factor("energy", -energy - self._fair().log_prob(hidden))
-
-    def guide(self, batch: Batch) -> Tensor:
-        """Hidden units given the columns, those that are not known at their base rates: where chains begin."""
-        points = torch.where(batch.observed, self.points(batch), self.guesses(len(batch)))
-        with batch.plate():
-            return pyro.sample("hidden", dist.Bernoulli(logits=self.machine().up(points)).to_event(1))
-
-    def _fair(self) -> dist.TorchDistribution:
-        return dist.Bernoulli(logits=torch.zeros_like(self.hidden)).to_event(1)
-
-    # --- the partition function
-
-    @torch.no_grad()
-    def conclude(self, batch: Batch, *, seed: int) -> list[str]:
-        """Estimates the partition function, and keeps it with draws of the joint; returns what was found."""
-        partition = self._estimate()
-        self.stored.keep(partition)
-        return [str(partition)]
-
-    def partition(self) -> Partition:
-        """The log-partition function, estimated now if no fit was finished; nats, relative to the energy."""
-        if not self.stored.known:
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
-                torch.manual_seed(0)
-                self.stored.keep(self._estimate())
-        return self.stored.partition()
-
-    def _estimate(self) -> Partition:
-        machine = self.machine()
-        path = self.path(self.chains)
-        shares = shares_of(path, self.temperatures)
-        self.stored.shares.copy_(torch.tensor(shares, dtype=torch.float64))
-        exact = self._summed(machine)
-        if exact is not None and len(self.hidden) <= MOST_SUMMED:
-            self.stored.fill(self._listed(len(self.stored.reservoir)))
-            return exact
-        found, points = estimate(path, float(path.log_first), shares)
-        for _ in range(_SETTLE):
-            more = path.step(points, 1.0)
-            self.stored.fill(torch.cat([points, more])[-len(self.stored.reservoir) :])
-            points = more
-        return found if exact is None else exact
-
-    def _summed(self, machine: Machine) -> Partition | None:
+    def summed(self) -> Partition | None:
         """The partition function by enumeration of the smaller side, None where both are large."""
-        states = visible_states(self.schema)
-        hidden = len(self.hidden)
+        states, hidden = visible_states(self.schema), len(self.hidden)
         if hidden <= MOST_ENUMERATED and (states is None or 2**hidden <= states):
-            return Partition.exact(machine.log_partition_by_hidden())
-        if states is not None and states <= 2**MOST_ENUMERATED:
-            return Partition.exact(machine.log_partition_by_visible(self._states()))
-        return None
+            return Partition.exact(self.machine().log_partition_by_hidden())
+        return super().summed()
 
-    def _states(self) -> Tensor:
-        levels = [torch.arange(v.cardinality or 0, dtype=self.precision) for v in self.schema.columns]
-        grid = torch.cartesian_prod(*levels)
-        return (grid if grid.ndim > 1 else grid[:, None]).to(self.weight.device)
-
-    def path(self, chains: int) -> MachinePath:
-        """The temperature path from independent units at the base rates."""
-        machine = self.machine()
-        first = self.units.draw(self.base.expand(chains, -1))
-        log_first = self.units.log_normaliser(self.base.double()) + len(self.hidden) * math.log(2)
-        return MachinePath(machine, first, log_first)
-
-    # --- sampling
-
-    @torch.no_grad()
-    def draw(self, draws: int) -> np.ndarray:
-        """Rows of the joint: exact where hidden states can be listed, else long chains from the reservoir."""
-        if len(self.hidden) <= MOST_SUMMED:
-            return self.units.rows(self._listed(draws))
-        self.partition()
-        points = self.stored.draw(draws)
-        kernel = self.markov_kernel()
-        for _ in range(_SETTLE):
-            points = kernel.step(points, {})[0]
-        return self.units.rows(points)
-
-    def _listed(self, draws: int) -> Tensor:
+    def exact_draws(self, draws: int) -> Tensor | None:
+        if not self.few:
+            return super().exact_draws(draws)
         machine = self.machine()
         states = binary_states(len(self.hidden), self.precision, self.weight.device)
         share = torch.softmax(machine.log_hidden(states).double(), 0)
-        chosen = states[torch.multinomial(share, draws, replacement=True)]
-        return self.units.draw(machine.down(chosen))
+        return self.units.draw(machine.down(states[torch.multinomial(share, draws, replacement=True)]))
 
-    # --- queries
+    def summed_evidence(self, queries: QueryBatch) -> np.ndarray | None:
+        if not self.few:
+            return super().summed_evidence(queries)
+        return torch.logsumexp(marginal.listed(self, queries).log_weight, 1).cpu().numpy()
 
     def inexact(self, queries: QueryBatch) -> list[str]:
-        if len(self.hidden) <= MOST_SUMMED:
-            return [""] * len(queries)
-        return [f"{len(self.hidden)} hidden units have too many states to list"] * len(queries)
+        why = "" if self.few else f"{len(self.hidden)} hidden units have too many states to list"
+        return [why] * len(queries)
 
     @torch.no_grad()
     def condition(self, queries: QueryBatch) -> EmissionCloud:
         return marginal.listed(self, queries)
 
-    def unclampable(self, queries: QueryBatch) -> list[str]:
-        return [""] * len(queries)
-
-    @torch.no_grad()
-    def clamp(self, queries: QueryBatch, chains: int) -> marginal.ClampedChains:
-        self.partition()
-        return marginal.ClampedChains(self, queries, chains)
-
     @torch.no_grad()
     def propose(self, queries: QueryBatch, particles: int) -> EmissionCloud:
         return marginal.annealed(self, queries, particles)
-
-    @torch.no_grad()
-    def log_evidence(self, queries: QueryBatch) -> LogEvidence:
-        return marginal.log_evidence(self, queries)
-
-    @torch.no_grad()
-    def score_rows(self, batch: Batch) -> Tensor:
-        return marginal.score(self, batch, batch.observed)
-
-    @torch.no_grad()
-    def score_masks(self, batch: Batch, masks: Tensor) -> Tensor:
-        return torch.stack([marginal.score(self, batch, batch.observed & mask) for mask in masks])

@@ -6,6 +6,7 @@ from genprob import plugins
 from genprob.testing import check
 
 FAST = {
+    "boltzmann": {"chains": 64, "temperatures": 50},
     "made": {"hidden": (32,), "bins": 8, "completions": 2},
     "mixture": {"components": 2},
     "nade": {"hidden": (32,), "bins": 8, "completions": 2},
