@@ -334,12 +334,11 @@ class NetworkContexts:
 
 
 def _head(hidden: int, width: int, device: torch.device) -> nn.Linear:
-    """A linear map that starts at zero; without nn.Linear's own start, which warns where nothing is to be mapped to."""
-    head = nn.utils.skip_init(nn.Linear, hidden, width, device=device)
-    assert isinstance(head, nn.Linear)
-    with torch.no_grad():
-        head.weight.zero_()
-        head.bias.zero_()
+    """A linear map that starts at zero."""
+    head = nn.Linear(hidden, 1, device=device)  # of its own width it would warn where there is nothing to map to
+    head.out_features = width
+    head.weight = nn.Parameter(torch.zeros(width, hidden, device=device))
+    head.bias = nn.Parameter(torch.zeros(width, device=device))
     return head
 
 
