@@ -19,7 +19,7 @@ from genprob.query.planner import Planner
 from genprob.testing import references
 from genprob.testing.questions import KINDS, QUESTIONS
 
-SEED, COPIES, TRUTH, DRAWS = 0, 16, 20_000, 400
+SEED, COPIES, TRUTH, DRAWS, PARTICLES = 0, 10, 20_000, 400, 400
 FIGURE = Path(__file__).parent.parent / "docs" / "explanation" / "figures" / "claimed_error.png"
 FLOOR = 1e-6
 """Errors below that are drawn there: exact answers have none but rounding."""
@@ -65,7 +65,9 @@ def ask(name: str, kind: str) -> Iterator[Found]:
         started = time.process_time()
         with running(joint.rng(SEED)), torch.no_grad():
             try:
-                answer = planner.strategies[strategy].answer(joint, many, DRAWS, None)
+                answer = planner.strategies[strategy].answer(
+                    joint, many, DRAWS, None if strategy == "rejection" else PARTICLES
+                )
             except UsageError:
                 continue
         seconds = (time.process_time() - started) / COPIES
@@ -88,6 +90,7 @@ def ask(name: str, kind: str) -> Iterator[Found]:
             if ratio > at:
                 worst, at = pair, ratio
         failed = np.mean([bool(f) for f in answer.failures])
+        print(f"{name}, {kind}, {strategy}: {seconds:.2f} s", flush=True)
         yield Found(
             strategy, name, kind, np.concatenate(z) if z else np.zeros(0), (root(answer.log_evidence_se), root(off)),
             worst, float(failed), seconds,
@@ -149,7 +152,8 @@ def main() -> None:
             }
         )
     text = (
-        f"Every strategy that offers answers {COPIES} copies of {sum(map(len, QUESTIONS.values()))} questions to "
+        f"Every strategy that offers answers {COPIES} copies of {sum(map(len, QUESTIONS.values()))} questions, with "
+        f"{PARTICLES} particles where it has any, to "
         f"{len(QUESTIONS)} reference joints (points, ranges, sets, soft and masked evidence; "
         "`genprob.testing.questions`). A claimed error is `log_evidence_se`, or the `mcse` of a target's mean; the "
         f"true one is the distance from the exact log-evidence, or from the mean of {TRUTH} exact draws, whose own "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -13,8 +12,7 @@ from genprob.data.batch import Batch
 from genprob.joint import Joint
 from genprob.model import Model
 from genprob.query.batch import NOTHING, QueryBatch, alike
-from genprob.query.empirical import marginals
-from genprob.results.join import join_marginals
+from genprob.query.weighted import marginals
 from genprob.results.record import Marginal
 from genprob.testing.likelihood import log_likelihood
 from genprob.testing.reference import ReferenceJoint
@@ -93,21 +91,7 @@ class ParticleCloud:
         return np.take_along_axis(self.values, index.cpu().numpy()[..., None], 1)
 
     def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
-        """Counted from as many draws as the weights are worth."""
-        weight = torch.softmax(self.log_weight, 1).nan_to_num(1 / self.log_weight.shape[1])
-        drawn = self.draw(torch.multinomial(weight, self.log_weight.shape[1], replacement=True))
-        worth = np.clip((1 / weight.square().sum(1)).numpy(), 1.0, drawn.shape[1])
-        out = []
-        for q in range(len(drawn)):
-            counted = marginals(self.queries.schema, drawn[q : q + 1], targets)
-            wider = np.sqrt(drawn.shape[1] / worth[q])
-            out.append({name: _wider(m, wider) for name, m in counted.items()})
-        return {name: join_marginals([m[name] for m in out]) for name in targets}
-
-
-def _wider(marginal: Marginal, factor: float) -> Marginal:
-    error = marginal.pmf_mcse
-    return replace(marginal, mcse=marginal.mcse * factor, pmf_mcse=None if error is None else error * factor)
+        return marginals(self.queries.schema, self.values[:, :, None], self.log_weight.cpu().numpy(), targets)
 
 
 def _answerable(reference: ReferenceJoint, query: QueryBatch) -> np.ndarray:
