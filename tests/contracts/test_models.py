@@ -19,3 +19,28 @@ FAST = {
 def test_every_registered_model_keeps_the_contract(name):
     report = check(name, steps=10, **FAST.get(name, {}))
     assert report.ok, report
+
+
+def test_the_battery_provokes_every_class_of_failure():
+    report = check("mixture", steps=4, components=2)
+    said = {verdict.clause: verdict for verdict in report.verdicts}
+    provoked = ("damage is found", "one writer at a time", "divergence is told", "unreachable evidence is told")
+    for clause in (*provoked, "a full disk is told"):
+        assert said[clause].outcome == "ok", report
+    told = " ".join(verdict.detail for verdict in report.verdicts)
+    for word in ("CorruptFileError", "RunBusyError", "Diverged", "UnreliableError", "ResourceError"):
+        assert word in told
+
+
+@pytest.mark.parametrize(
+    "place, clause",
+    [
+        ("fcntl.flock", "one writer at a time"),
+        ("genprob.sealed.check", "damage is found"),
+        ("genprob.atomic.require_space", "a full disk is told"),
+    ],
+)
+def test_a_guard_that_is_gone_is_noticed(place, clause, monkeypatch):
+    monkeypatch.setattr(place, lambda *_: None)
+    said = {verdict.clause: verdict.outcome for verdict in check("mixture", steps=4, components=2).verdicts}
+    assert said[clause] == "fail"

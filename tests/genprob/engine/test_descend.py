@@ -38,7 +38,9 @@ def regression(batch_of):
     y = y + 0.3 * torch.randn(60, generator=generator, dtype=torch.float64)
     design = torch.cat([x, torch.ones(60, 1, dtype=torch.float64)], 1)
     answer = torch.linalg.lstsq(design, y[:, None]).solution[:, 0]
-    net = nn.Linear(3, 1).double()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = nn.Linear(3, 1).double()
     return Blocks({"net": net}), batch_of(torch.cat([x, y[:, None]], 1)), answer
 
 
