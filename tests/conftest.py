@@ -12,8 +12,8 @@ import pytest
 
 # Test processes run side by side; two threads each on two cores collapse.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# The same examples at every run: a change is what makes a test fail, not the day.
-hypothesis.settings.register_profile("repeatable", derandomize=True)
+# The same examples at every run, and no deadline: a change is what makes a test fail, not the day or a busy machine.
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("repeatable")
 
 
