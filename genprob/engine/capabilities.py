@@ -171,12 +171,75 @@ class Game(Points, Protocol):
 
 
 @runtime_checkable
+class Infers(Game, Protocol):
+    """A game over pairs of a point and its cause: `points` draws the cause by the encoder, and so both sides move.
+
+    Attributes:
+        encoder: what draws causes; the second player moves it together with the generator.
+        inferring: the law of the causes given a row.
+    """
+
+    encoder: nn.Module
+
+    def inferring(self, batch: Batch) -> Tensor:
+        """Causes drawn given rows, `[rows, latent]`, differentiable in the encoder's parameters."""
+        ...
+
+
+@runtime_checkable
+class Averages(Game, Protocol):
+    """A game whose generator is kept in a moving average too.
+
+    Attributes:
+        average: a module like the generator, which no player moves.
+    """
+
+    average: nn.Module
+
+
+@runtime_checkable
+class Observes(Protocol):
+    """A generator seen through noise: a latent program with an encoder as its guide and noise in its heads.
+
+    Attributes:
+        encoder: the guide's network.
+        law: name of the law that the noise makes of the generator.
+    """
+
+    encoder: nn.Module
+    law: str
+
+    def model(self, batch: Batch) -> Any:
+        """The program; see `genprob.model.Model`."""
+        ...
+
+    def guide(self, batch: Batch) -> Any:
+        """The guide; see `genprob.model.Model`."""
+        ...
+
+    def generate(self, count: int) -> Tensor:
+        """Points of the generator without noise; see `Game`."""
+        ...
+
+
+@runtime_checkable
 class Score(Points, Protocol):
     """A model of the gradient of log-densities smoothed by Gaussian noise."""
 
     def score(self, points: Tensor, noise: Tensor) -> Tensor:
         """The gradient at `[n, *event]` of the log-density smoothed with standard deviations `noise [n]`."""
         ...
+
+
+@runtime_checkable
+class Noises(Protocol):
+    """A model that is made for a range of noises.
+
+    Attributes:
+        noises: the smallest and the largest standard deviation, in the units of its points.
+    """
+
+    noises: tuple[float, float]
 
 
 @runtime_checkable

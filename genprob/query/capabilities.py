@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from genprob.data.batch import Batch
+from genprob.data.encoders import Encoder
 from genprob.engine.kernels.smc import Path
 from genprob.engine.transition import Kernel
 from genprob.query.batch import QueryBatch
@@ -255,4 +256,21 @@ class AnyOrder(Protocol):
 
     def contexts(self, values: Tensor, known: Tensor) -> Contexts:
         """Rows `[n, width]` in data units, of which the cells where `known [n, width]` are given."""
+        ...
+
+
+@runtime_checkable
+class Diffuses(Protocol):
+    """A model of real variables that knows the score of its law smoothed by noise of any size.
+
+    Attributes:
+        encoder: from data units to the coordinates in which the noise is added, all about 1 in spread.
+        levels: `[L]` ascending standard deviations of the noise: the steps of the discretised diffusion.
+    """
+
+    encoder: Encoder
+    levels: Tensor
+
+    def score(self, points: Tensor, noise: Tensor) -> Tensor:
+        """The gradient at `[n, width]` of the log-density smoothed with `noise [n]`; differentiable in the points."""
         ...

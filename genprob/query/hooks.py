@@ -51,6 +51,13 @@ def genprob_strategies() -> Iterable[StrategySpec]:
         reference="Del Moral, Doucet and Jasra 2006; Zhou, Johansen and Aston 2016",
     )
     yield StrategySpec(
+        name="twisted-smc",
+        factory="genprob.query.strategies.twisted:Twisted",
+        summary="particles of a diffusion, steered by what the evidence will say of them",
+        rank=30,
+        reference="Wu et al. 2023",
+    )
+    yield StrategySpec(
         name="rejection",
         factory="genprob.query.strategies.rejection:Rejection",
         summary="draws that meet the evidence, within a budget",

@@ -35,7 +35,8 @@ def log_evidence(joint: Joint, values: np.ndarray) -> LogEvidence:
     parts = [LogEvidence(np.zeros(0), np.zeros(0), "exact")] if not len(values) else []
     for part in joint.chunks(len(values), PARTICLES):
         batch = QueryBatch.from_values(joint.schema, values[part])
-        parts.append(model.log_evidence(batch) if isinstance(model, Scores) else _proposed(model, batch))
+        own = isinstance(model, Scores)
+        parts.append(model.log_evidence(batch) if own else _proposed(model, joint.model.law, batch))
     return gathered(parts)
 
 
@@ -49,7 +50,7 @@ def log_conditional(joint: Joint, values: np.ndarray, given: np.ndarray) -> LogE
     return gathered(parts)
 
 
-def _proposed(model: Proposes, batch: QueryBatch) -> LogEvidence:
+def _proposed(model: Proposes, law: str, batch: QueryBatch) -> LogEvidence:
     value, error = np.zeros(len(batch)), np.zeros(len(batch))
     closed = np.zeros(len(batch), dtype=bool)
     if isinstance(model, Conditions):
@@ -60,4 +61,4 @@ def _proposed(model: Proposes, batch: QueryBatch) -> LogEvidence:
         weights = model.propose(batch.take(~closed), PARTICLES).log_weight.cpu().numpy()
         value[~closed] = np.logaddexp.reduce(weights, axis=1)
         error[~closed] = log_mean_error(weights)
-    return LogEvidence(value, error, "exact" if closed.all() else "estimate")
+    return LogEvidence(value, error, "exact" if closed.all() else "estimate", law)

@@ -9,7 +9,8 @@ import torch
 
 from genprob.data.batch import Batch
 from genprob.query.batch import NOTHING, POINT, QueryBatch
-from genprob.query.capabilities import ScoresRows
+from genprob.query.capabilities import Draws, ScoresRows
+from genprob.query.drawn_density import DRAWS, DrawnDensity
 from genprob.query.likelihood import log_ceiling
 
 if TYPE_CHECKING:
@@ -59,22 +60,36 @@ def _ranks(joint: Joint, queries: QueryBatch, points: np.ndarray) -> tuple[np.nd
     asked = np.flatnonzero(points.any(1))
     if not len(asked):
         return out, score
-    if not isinstance(joint.model, ScoresRows):
+    scorer = _scorer(joint)
+    if scorer is None:
         out[asked] = score[asked] = np.nan
         return out, score
     reference = joint.reference
     masks, which = np.unique(points[asked], axis=0, return_inverse=True)
     if len(masks) > _MANY_MASKS:
         reference = reference.take(torch.arange(min(len(reference), _FEWER_ROWS), device=reference.values.device))
-    scores = joint.model.score_masks(reference, torch.as_tensor(masks, device=reference.observed.device)).cpu().numpy()
+    scores = scorer.score_masks(reference, torch.as_tensor(masks, device=reference.observed.device)).cpu().numpy()
     whole = reference.observed.cpu().numpy()
     usable = (masks.astype(float) @ (~whole).T.astype(float)) == 0  # rows that know all that the mask knows
     usable[usable.sum(1) < _LEAST_ROWS] = True
-    own = joint.model.score_rows(_given(joint, queries, asked, points)).cpu().numpy()
+    own = scorer.score_rows(_given(joint, queries, asked, points)).cpu().numpy()
     score[asked] = own
     with np.errstate(invalid="ignore"):
         out[asked] = ((scores[which] <= own[:, None]) & usable[which]).sum(1) / usable[which].sum(1)
     return out, score
+
+
+def _scorer(joint: Joint) -> ScoresRows | None:
+    """What ranks rows: the model, or else a rough density of its draws, always the same ones."""
+    model = joint.model
+    if isinstance(model, ScoresRows):
+        return model
+    if not isinstance(model, Draws):
+        return None
+    device = joint.reference.values.device
+    with torch.random.fork_rng(devices=[device.index or 0] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        return DrawnDensity(joint.schema, model.draw(DRAWS))
 
 
 def _given(joint: Joint, queries: QueryBatch, index: np.ndarray, points: np.ndarray) -> Batch:

@@ -5,13 +5,18 @@ import pytest
 from genprob import plugins
 from genprob.testing import check
 
+SMALL = {"latent": 2, "hidden": (16,)}
 FAST = {
     "boltzmann": {"chains": 64, "temperatures": 50},
+    "ali": SMALL,
+    "gan": SMALL,
     "made": {"hidden": (32,), "bins": 8, "completions": 2},
     "mixture": {"components": 2},
     "nade": {"hidden": (32,), "bins": 8, "completions": 2},
     "rbm": {"hidden": 16, "chains": 64, "temperatures": 100},
-    "vae": {"latent": 2, "hidden": (16,)},
+    "score": {"hidden": (16,)},
+    "vae": SMALL,
+    "wgan": SMALL,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import Score, require
+from genprob.engine.capabilities import Noises, Score, require
 from genprob.engine.descend import Descend, adam, warmup_cosine
 from genprob.engine.losses.denoising import denoising
 from genprob.engine.phase import Phase
@@ -18,9 +18,9 @@ def dsm(
     model: Model,
     *,
     steps: int = 2000,
-    least: float = 0.05,
-    most: float = 2.0,
-    lr: float = 1e-2,
+    least: float | None = None,
+    most: float | None = None,
+    lr: float = 2e-3,
     batch_size: int = 512,
     clip: float | None = 100.0,
     weight_decay: float = 0.0,
@@ -29,14 +29,17 @@ def dsm(
 
     Arguments:
         steps: gradient steps.
-        least: smallest standard deviation of the noise, in the units of the model's points.
-        most: largest standard deviation of the noise.
+        least: smallest standard deviation of the noise, in the units of the model's points; None for the model's
+            own, or 0.05.
+        most: largest standard deviation of the noise; None for the model's own, or 2.
         lr: peak learning rate; warmed up over the first twentieth, then half a cosine to zero.
         batch_size: rows of a step.
         clip: largest gradient norm, None for no limit.
         weight_decay: decay of matrices.
     """
     require(model, Score, "dsm", "a score")
+    own = model.noises if isinstance(model, Noises) else (0.05, 2.0)
+    least, most = own[0] if least is None else least, own[1] if most is None else most
     if not 0 < least <= most:
         raise UsageError(f"least={least}, most={most}: noises must be positive, the least first")
     move = Descend(

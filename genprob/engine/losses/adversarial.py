@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -10,28 +11,34 @@ from torch.nn.functional import softplus
 
 from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import Game
+from genprob.engine.capabilities import Game, Infers
 from genprob.engine.descend import Loss
 from genprob.engine.move import Metrics
 
-Contest = Literal["logistic", "wasserstein"]
+Contest = Literal["logistic", "original", "wasserstein"]
+Choice = Callable[[Batch], Batch]
 
 
-def critic(model: Game, contest: Contest, penalty: float) -> Loss:
-    """What the critic lowers, per row.
+def everyone(batch: Batch) -> Batch:
+    """All rows of a batch."""
+    return batch
 
-    `logistic` (Goodfellow et al. 2014) is penalised by the squared slope at the data (Mescheder et al. 2018),
-    `wasserstein` (Arjovsky et al. 2017) by how far the slope between data and generated points exceeds 1 (Gulrajani
-    et al. 2017, one-sided as in Petzka et al. 2018). A penalty on slopes below 1 too is a wall that the slope of a
-    line cannot cross when the generator has passed the data: the critic would go on driving it away.
+
+def critic(model: Game, contest: Contest, penalty: float, rows: Choice = everyone) -> Loss:
+    """What the critic lowers, per row of those that play.
+
+    `logistic` and `original` (Goodfellow et al. 2014) are penalised by the squared slope at the data (Mescheder et
+    al. 2018), `wasserstein` (Arjovsky et al. 2017) by how far the slope between data and generated points exceeds 1
+    (Gulrajani et al. 2017, one-sided as in Petzka et al. 2018). A penalty on slopes below 1 too is a wall that the
+    slope of a line cannot cross when the generator has passed the data: the critic would go on driving it away.
     """
 
     def loss(blocks: Blocks, batch: Batch | None) -> tuple[Tensor, Metrics]:
         assert batch is not None
-        data = model.points(batch)
         with torch.no_grad():
+            data = model.points(rows(batch))
             made = model.generate(len(data))
-        if contest == "logistic":
+        if contest != "wasserstein":
             at = data.detach().requires_grad_()
             real, fake = model.judge(at), model.judge(made)
             value = (softplus(-real) + softplus(fake)).mean()
@@ -45,15 +52,35 @@ def critic(model: Game, contest: Contest, penalty: float) -> Loss:
     return loss
 
 
-def generator(model: Game, contest: Contest) -> Loss:
-    """What the generator lowers, per point; for the logistic game the form that does not saturate."""
+def generator(model: Game, contest: Contest, rows: Choice = everyone) -> Loss:
+    """What the generator lowers, per point.
+
+    `original` is the minimax game itself, whose gradient vanishes when the critic is sure; `logistic` the form that
+    does not saturate. A model that `Infers` makes its pairs of both sides: it also lowers what gives its data away.
+    """
+
+    def wins(score: Tensor) -> Tensor:
+        if contest == "wasserstein":
+            return -score.mean()
+        return (softplus(-score) if contest == "logistic" else -softplus(score)).mean()
 
     def loss(blocks: Blocks, batch: Batch | None) -> Tensor:
         assert batch is not None
-        score = model.judge(model.generate(len(batch)))
-        return (softplus(-score) if contest == "logistic" else -score).mean()
+        played = rows(batch)
+        value = wins(model.judge(model.generate(len(played))))
+        return value + wins(-model.judge(model.points(played))) if isinstance(model, Infers) else value
 
     return loss
+
+
+def accuracy(model: Game, data: Batch) -> Tensor:
+    """Share of rows, and of as many generated points, on the right side of the median of the critic's scores.
+
+    One half is the end of the game: the critic tells nothing apart.
+    """
+    real, fake = model.judge(model.points(data)), model.judge(model.generate(len(data)))
+    middle = torch.cat([real, fake]).quantile(0.5)
+    return 0.5 * ((real > middle).float().mean() + (fake <= middle).float().mean())
 
 
 def _slope(score: Tensor, points: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class Importance:
         if not isinstance(joint.model, Proposes):
             return [Refusal("the model proposes nothing near evidence")] * len(queries)
         reason = "the model proposes near the evidence and knows the weights"
-        return [Offer("consistent", "joint", "particles", float(PARTICLES), reason)] * len(queries)
+        return [Offer("consistent", joint.model.law, "particles", float(PARTICLES), reason)] * len(queries)
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         assert isinstance(joint.model, Proposes)

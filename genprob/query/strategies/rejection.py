@@ -34,8 +34,8 @@ class Rejection:
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if isinstance(joint.model, Conditions):
-            return [Offer("consistent", "joint", "draws", float(PROPOSALS), "draws that miss the evidence are rejected")
-                    for _ in range(len(queries))]  # fmt: skip
+            why = "draws that miss the evidence are rejected"
+            return [Offer("consistent", joint.model.law, "draws", float(PROPOSALS), why)] * len(queries)
         if not isinstance(joint.model, Draws):
             return [Refusal("the model cannot be sampled")] * len(queries)
         out: list[Offer | Refusal] = []
@@ -46,7 +46,9 @@ class Rejection:
                 name = queries.schema.columns[points[0]].name
                 out.append(Refusal(f"{name!r} is given to a point, which no draw ever meets"))
             else:
-                out.append(Offer("consistent", "joint", "draws", float(PROPOSALS), "draws that miss are rejected"))
+                out.append(
+                    Offer("consistent", joint.model.law, "draws", float(PROPOSALS), "draws that miss are rejected")
+                )
         return out
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:

@@ -89,7 +89,7 @@ def test_a_player_that_rests_does_not_move(single, state_of):
     """Only the critic plays: the generator's weights and running statistics stay, bit for bit."""
     model = Toy(single.schema, batchnorm)
     program = adversarial(model, steps=5)
-    critic, generator = program.phases[0].moves
+    critic, generator, _ = program.phases[0].moves
     before = {name: value.clone() for name, value in model.state_dict().items()}
     for move, own in ((critic, "critic."), (generator, "generator.")):
         start = {name: value.clone() for name, value in model.state_dict().items()}

@@ -1,0 +1,1 @@
+"""Generators taught by critics: GAN, WGAN, ALI."""

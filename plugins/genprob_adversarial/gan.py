@@ -1,0 +1,161 @@
+"""Generators against critics, over tables of any types, with holes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+import pyro
+import pyro.distributions as dist
+import torch
+from torch import Tensor, nn
+
+from genprob.data.batch import Batch
+from genprob.data.schema import Schema
+from genprob.errors import UsageError
+from genprob.nets.mlp import mlp
+from genprob.query.programs import LatentProgram
+from genprob_adversarial import soft
+
+_LEAST, _MOST = -6.0, 2.0
+"""Bounds of the guide's log standard deviations."""
+_PATTERNS = 1024
+"""Patterns of holes that are kept."""
+
+
+class GAN(LatentProgram):
+    """A network that turns a normal code into rows, taught by a discriminator (Goodfellow et al. 2014).
+
+    What answers queries and has a likelihood is the generator seen through noise (`law` is `generator+noise`): reals
+    are normal around its output, with a deviation a column that is fitted to rows that neither player has seen,
+    binaries and categories have the probabilities that it puts out, counts are negative binomial around its means.
+    Draws have that noise too. The log-probability is an estimate under that law (Wu, Burda, Salakhutdinov and Grosse
+    2017, On the quantitative analysis of decoder-based generative models), by a guide that is taught on draws.
+
+    Where data have holes, generated points are given the holes of rows and the discriminator is shown which cells are
+    known (Bora, Price and Dimakis 2018, AmbientGAN): right where cells are missing completely at random.
+
+    Arguments:
+        schema: variables of any support.
+        latent: size of the code.
+        hidden: sizes of the generator's layers, of the guide's and, without `critic_hidden`, of the critic's.
+        critic_hidden: sizes of the critic's layers, None for those of the generator.
+    """
+
+    inferences: ClassVar[tuple[str, ...]] = ("adversarial",)
+    contest: ClassVar[Literal["logistic", "original", "wasserstein"]] = "logistic"
+    law: ClassVar[str] = "generator+noise"
+    patterns: Tensor
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        latent: int = 8,
+        hidden: Sequence[int] = (128, 128),
+        critic_hidden: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(schema)
+        if latent < 1:
+            raise UsageError(f"option latent={latent}: must be at least 1")
+        self.latent = latent
+        self.site = next(name for name in ("z", "code", "z_") if name not in schema)
+        self.hidden = tuple(hidden if critic_hidden is None else critic_hidden)
+        self.generator = mlp(latent, hidden, self.emission_width)
+        self.average = copy.deepcopy(self.generator).requires_grad_(False)
+        self.encoder = mlp(self.feature_width, hidden, 2 * latent)
+        self.register_buffer("patterns", torch.ones(0, schema.width, dtype=torch.bool))
+        self._arrange(0)
+
+    # --- what depends on the data
+
+    def prepare(self, batch: Batch, *, seed: int) -> list[str]:
+        notes = super().prepare(batch, seed=seed)
+        if not bool(batch.observed.all()):
+            rows = torch.randperm(len(batch), device=batch.observed.device)[:_PATTERNS]
+            self._arrange(len(rows))
+            self.patterns.copy_(batch.observed[rows])
+        return notes
+
+    def structure(self) -> dict[str, Any]:
+        return {"patterns": len(self.patterns)}
+
+    def build(self, structure: dict[str, Any]) -> None:
+        self._arrange(structure["patterns"])
+
+    def _arrange(self, patterns: int) -> None:
+        """The critic, and room for patterns of holes, which it is shown if there are any."""
+        device = self.patterns.device
+        width = self.emission_width * (2 if patterns else 1) + self.cause_width
+        self.critic: nn.Module = mlp(width, self.hidden, 1).to(device)
+        shape = (patterns, self.schema.width)
+        self.register_buffer("patterns", torch.ones(shape, dtype=torch.bool, device=device))
+
+    @property
+    def cause_width(self) -> int:
+        """How many numbers of a code the critic is shown."""
+        return 0
+
+    # --- the game
+
+    def points(self, batch: Batch) -> Tensor:
+        """Rows as soft points, `[rows, ...]`, then which of their numbers are known if some rows have holes."""
+        heads = self._emission()
+        return self._shown(soft.of_rows(heads, batch), batch.observed)
+
+    def generate(self, count: int) -> Tensor:
+        return self._made(torch.randn(count, self.latent, device=self.patterns.device))
+
+    def judge(self, points: Tensor) -> Tensor:
+        return self.critic(points)[:, 0]
+
+    def _made(self, code: Tensor) -> Tensor:
+        points = soft.of_outputs(self._emission(), self.generator(code))
+        if not len(self.patterns):
+            return points
+        observed = self.patterns[torch.randint(len(self.patterns), (len(points),), device=points.device)]
+        return self._shown(points, observed)
+
+    def _shown(self, points: Tensor, observed: Tensor) -> Tensor:
+        if not len(self.patterns):
+            return points
+        known = soft.spread(self._emission(), observed).to(points.dtype)
+        return torch.cat([points * known, known], 1)
+
+    # --- the generator seen through noise
+
+    def model(self, batch: Batch) -> None:
+        """p(z), and every variable given what the averaged generator makes of z."""
+        with batch.plate():
+            z = pyro.sample(
+                self.site, dist.Normal(torch.zeros(self.latent, device=self.patterns.device), 1.0).to_event(1)
+            )
+            self.emit(self.average(z), batch)
+
+    def guide(self, batch: Batch) -> None:
+        """q(z | known cells)."""
+        loc, scale = self.posterior(batch)
+        with batch.plate():
+            pyro.sample(self.site, dist.Normal(loc, scale).to_event(1))
+
+    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviations of q(z | known cells), `[rows, latent]`."""
+        code = self.encoder(self.features(batch.distinct)).repeat_interleave(batch.copies, 0)
+        loc, log_scale = code.chunk(2, -1)
+        return loc, log_scale.clamp(_LEAST, _MOST).exp()
+
+
+class WGAN(GAN):
+    """A network that turns a normal code into rows, taught by a critic of bounded slope (Arjovsky et al. 2017).
+
+    It is `GAN` in all but its game, in which the critic measures Wasserstein's distance (Gulrajani et al. 2017).
+
+    Arguments:
+        schema: variables of any support.
+        latent: size of the code.
+        hidden: sizes of the generator's layers, of the guide's and, without `critic_hidden`, of the critic's.
+        critic_hidden: sizes of the critic's layers, None for those of the generator.
+    """
+
+    contest = "wasserstein"

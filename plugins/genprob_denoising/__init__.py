@@ -1,0 +1,1 @@
+"""Models that learn by removing noise: denoising autoencoders, walkback chains, diffusions."""

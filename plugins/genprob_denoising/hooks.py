@@ -1,0 +1,19 @@
+"""What this plugin contributes; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from genprob.hookspecs import hookimpl
+from genprob.spec import ModelSpec
+
+
+@hookimpl
+def genprob_models() -> Iterable[ModelSpec]:
+    yield ModelSpec(
+        name="score",
+        factory="genprob_denoising.score:Score",
+        summary="diffusion of real variables: the score at every level of noise",
+        inferences=("dsm",),
+        reference="Song and Ermon 2019; Song et al. 2021; Karras et al. 2022",
+    )

@@ -1,0 +1,71 @@
+"""Games in one dimension and over mixed types, against what is known of the data."""
+
+import numpy as np
+import pytest
+
+import genprob
+from genprob_adversarial.gan import GAN, WGAN
+
+MEAN, SD = 3.0, 0.5
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return np.random.default_rng(0).normal(MEAN, SD, 3000)
+
+
+@pytest.mark.parametrize("model", [GAN, WGAN])
+def test_in_one_dimension_the_law_is_found(model, rows):
+    joint = genprob.fit(
+        {"x": rows},
+        model,
+        latent=1,
+        hidden=(16,),
+        steps=300,
+        seed=0,
+        inference={"name": "adversarial", "lr": 1e-2, "batch_size": 128},
+    )
+    drawn = joint.sample(4000, seed=1)["x"]
+    assert float(drawn.mean()) == pytest.approx(MEAN, abs=0.12)
+    assert float(drawn.std()) == pytest.approx(SD, abs=0.15)
+    scored = joint.log_prob({"x": rows[:200]})
+    assert (scored.attrs["kind"], scored.attrs["law"]) == ("estimate", "generator+noise")
+    truth = -0.5 * np.log(2 * np.pi * SD**2) - 0.5 * ((rows[:200] - MEAN) / SD) ** 2
+    assert float(scored["log_prob"].mean()) == pytest.approx(truth.mean(), abs=0.2)
+
+
+def test_the_critic_at_the_end_of_the_game_guesses_and_a_generator_that_stands_is_seen(rows):
+    played = genprob.fit({"x": rows}, WGAN, latent=1, hidden=(16,), steps=200, seed=0)
+    standing = genprob.fit(
+        {"x": rows + 5 * np.sin(np.arange(len(rows)))}, WGAN, latent=1, hidden=(16,), steps=150, seed=0,
+        inference={"name": "adversarial", "lr": 0.0, "critic_lr": 5e-3, "observation": 0.0},
+    )  # fmt: skip
+    last = [e["watch.accuracy"] for e in played.run.events() if "watch.accuracy" in e][-50:]
+    told = [e["watch.accuracy"] for e in standing.run.events() if "watch.accuracy" in e][-50:]
+    assert abs(np.mean(last) - 0.5) < 0.06
+    assert np.mean(told) > 0.56
+
+
+def test_a_mixed_table_is_drawn_with_the_right_probabilities_and_asked():
+    rng = np.random.default_rng(0)
+    k = rng.random(3000) < 0.3
+    data = {
+        "x": np.where(k, 1.5, -1.0) + 0.3 * rng.normal(size=3000),
+        "g": np.where(rng.random(3000) < np.where(k, 0.9, 0.2), "a", "b"),
+        "m": (rng.random(3000) < np.where(k, 0.8, 0.1)).astype(int),
+    }
+    joint = genprob.fit(
+        data,
+        WGAN,
+        latent=2,
+        hidden=(32,),
+        steps=300,
+        seed=0,
+        inference={"name": "adversarial", "lr": 1e-2, "batch_size": 128},
+    )
+    drawn = joint.sample(4000, seed=1)
+    assert (drawn["g"] == "a").mean() == pytest.approx((data["g"] == "a").mean(), abs=0.08)
+    assert drawn["m"].mean() == pytest.approx(data["m"].mean(), abs=0.08)
+    answer = joint.query(["g"], {"x": 1.5}, seed=0)
+    assert answer.attrs["law"] == "generator+noise"
+    assert float(answer["marginals"]["g_pmf"][0]) == pytest.approx(0.9, abs=0.15)
