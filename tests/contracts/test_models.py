@@ -10,6 +10,7 @@ FAST = {
     "boltzmann": {"chains": 64, "temperatures": 50},
     "ali": SMALL,
     "gan": SMALL,
+    "flow": {"hidden": (16,), "layers": 2, "components": 2, "completions": 2},
     "made": {"hidden": (32,), "bins": 8, "completions": 2},
     "mixture": {"components": 2},
     "nade": {"hidden": (32,), "bins": 8, "completions": 2},

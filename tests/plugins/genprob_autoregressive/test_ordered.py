@@ -13,7 +13,7 @@ from genprob.data.schema import Schema, Variable
 from genprob.data.support import Binary, Categorical, Count, Positive, Real
 from genprob.engine.randomness import Randomness
 from genprob.engine.scope import running
-from genprob.errors import UsageError
+from genprob.errors import Diverged, UsageError
 from genprob.joint import Joint
 from genprob.query.batch import QueryBatch
 from genprob_autoregressive.made import MADE
@@ -306,3 +306,9 @@ def test_a_fit_finds_a_deterministic_relation(factory):
     assert joint.log_prob({"a": a, "b": b, "c": a ^ b})["log_prob"].values.mean() == pytest.approx(-np.log(4), abs=0.1)
     answer = joint.query(["b"], {"a": 1, "c": 1}, draws=100)
     assert answer["posterior"]["b"].values.mean() < 0.05 and answer.attrs["guarantee"] == "exact"
+
+
+@pytest.mark.parametrize("factory", [MADE, NADE])
+def test_a_loss_that_is_no_number_is_told(factory):
+    with pytest.raises(Diverged):
+        genprob.fit({"a": [0, 1] * 50, "b": [1, 0] * 50}, factory, inference={"name": "ml", "lr": 1e30}, steps=100)

@@ -1,0 +1,1 @@
+"""Normalising flows: invertible networks over reals, positives, intervals and rounded reals."""
