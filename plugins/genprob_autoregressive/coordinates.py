@@ -81,7 +81,7 @@ class Coordinates(nn.Module):
         return torch.cat([y, self._count(x[..., r:])], -1) if r < len(self) else y
 
     def edges(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Lower and upper end of the cell of each value, within `FAR`."""
+        """Lower and upper end of the cell of each value, within `FAR`; what lies beyond has the last cell there."""
         r = self.reals
         given = x[..., :r]
         inner = self.encoder.encode(self.encoder.inside(given))
@@ -94,7 +94,7 @@ class Coordinates(nn.Module):
             below = torch.where(n > 0, self._count(n - 0.5), -FAR)
             above = torch.where(n >= 0, self._count(n + 0.5), -FAR)
             lo, hi = torch.cat([lo, below], -1), torch.cat([hi, above], -1)
-        return lo.clamp(-FAR, FAR), hi.clamp(-FAR, FAR)
+        return lo.clamp(-FAR, FAR - 1), hi.clamp(1 - FAR, FAR)
 
     def log_volume(self, x: Tensor) -> Tensor:
         """What turns log P(cell) into the log-probability of the variable's measure: 0 for cells and counts."""

@@ -66,11 +66,12 @@ def test_ranges_add_up_to_one(joint, name):
 @pytest.mark.parametrize("name", ["x", "p", "share"])
 def test_density_is_that_of_ranges_in_data_units(joint, name):
     law, j = contexts(joint, name)
+    line, c = joint.model.coordinates, joint.model.coordinates.columns.index(j)
     for row in range(5):
-        at = float(joint.reference.values[100 + row, j])
-        h = 1e-3 * min(abs(at), 1 - at) if name == "share" else 1e-3 * abs(at)
-        density = law.log_prob(torch.full((CONTEXTS,), at, dtype=torch.float64)).exp()
-        assert torch.allclose(mass(joint, law, j, at - h, at + h) / (2 * h), density, rtol=0.05)
+        at = joint.reference.values[100 + row, j]
+        lo, hi = (float(line.decode(c, line.place(c, at) + s * line.grain[c] / 2)) for s in (-1, 1))
+        density = law.log_prob(at.expand(CONTEXTS)).exp()
+        assert torch.allclose(mass(joint, law, j, lo, hi) / (hi - lo), density, rtol=0.02)
 
 
 def test_an_atom_has_its_own_probability_and_is_drawn_exactly(joint):
