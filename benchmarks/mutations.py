@@ -101,7 +101,7 @@ MUTATIONS = (
         "genprob/engine/kernels/metropolis.py",
         "return chance, torch.rand_like(chance) < chance",
         "return chance, torch.rand_like(chance) < 2 + chance",
-        ("tests/genprob/engine/test_transition.py",),
+        ("tests/genprob/engine/kernels/test_kernels.py::test_exact_draws_stay_exact_and_forgetful",),
     ),
     Mutation(
         "a critic of Wasserstein held to slope 1 on both sides",
