@@ -222,9 +222,9 @@ def main() -> None:
     raise SystemExit(0 if caught == len(rows) else 1)
 
 
-def patched(mutation: Mutation) -> str:
+def patched(mutation: Mutation, root: Path = ROOT) -> str:
     """The source with the bug; `SystemExit` unless its place is there exactly once."""
-    source = (ROOT / mutation.path).read_text(encoding="utf-8")
+    source = (root / mutation.path).read_text(encoding="utf-8")
     if (times := source.count(mutation.old)) != 1:
         raise SystemExit(f"{mutation.path}: {mutation.old!r} is there {times} times, not once ({mutation.bug})")
     return source.replace(mutation.old, mutation.new)
@@ -245,9 +245,10 @@ def copy(folder: Path) -> Path:
 def tried(copies: queue.Queue[Path], mutation: Mutation | None, tests: tuple[str, ...]) -> tuple[bool, str]:
     """Whether a test fails in a copy with the bug, and which did first."""
     folder = copies.get()
+    sound = (folder / mutation.path).read_text(encoding="utf-8") if mutation is not None else ""
     try:
         if mutation is not None:
-            (folder / mutation.path).write_text(patched(mutation), encoding="utf-8")
+            (folder / mutation.path).write_text(patched(mutation, folder), encoding="utf-8")
         path = os.pathsep.join(str(folder / part) for part in (".", "plugins", "cli"))
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests]
         settings = {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -266,7 +267,7 @@ def tried(copies: queue.Queue[Path], mutation: Mutation | None, tests: tuple[str
         return done.returncode == 1, told
     finally:
         if mutation is not None:
-            shutil.copy(ROOT / mutation.path, folder / mutation.path)
+            (folder / mutation.path).write_text(sound, encoding="utf-8")
         copies.put(folder)
 
 
