@@ -10,6 +10,7 @@ import torch
 
 from genprob.engine.scope import running
 from genprob.query.batch import QueryBatch
+from genprob.query.capabilities import JointDensity
 from genprob.query.planner import Planner
 from genprob.results.join import join, uniform
 from genprob.results.record import Marginal
@@ -27,7 +28,8 @@ class Asked:
     Attributes:
         values: `[Q, chain, draw, width]`, data units and category codes.
         marginals: target -> its marginal.
-        log_evidence, log_evidence_se, ess: `[Q]`; the error is 0 where the answer is exact.
+        log_evidence, log_evidence_se, ess: `[Q]`; the error is without that of a log-partition function, which
+            cancels in the difference of two.
         guarantee: `[Q]` texts.
         computed, reliable: `[Q]` bool, whether the method converged, and whether the whole may be trusted.
         reasons: one text a query.
@@ -53,11 +55,13 @@ def asked(joint: Joint, queries: QueryBatch, draws: int, seed: int, budget: int 
         answers = [planner.answer(queries.take(p), draws, seed, budget, single=False, lenient=True) for p in parts]
     answer = uniform(join(answers), draws)
     guarantee = np.array(answer.guarantee, dtype=object)
+    shared = joint.model.log_partition_se if isinstance(joint.model, JointDensity) else 0.0
+    error = np.sqrt(np.maximum(answer.log_evidence_se**2 - shared**2, 0.0))
     return Asked(
         answer.values,
         dict(answer.marginals),
         answer.log_evidence,
-        np.where(guarantee == "exact", 0.0, answer.log_evidence_se),
+        np.where(guarantee == "exact", np.nan_to_num(error), error),
         answer.ess,
         guarantee,
         np.array([c == "ok" for c in answer.computation]),

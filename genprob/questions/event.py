@@ -40,7 +40,7 @@ def probability(
     below, above = asked(joint, known, 1, seed, budget), asked(joint, both, 1, seed, budget)
     value = np.exp(np.minimum(above.log_evidence - below.log_evidence, 0.0))
     error = value * np.hypot(above.log_evidence_se, below.log_evidence_se)
-    exact = (below.guarantee == "exact") & (above.guarantee == "exact")
+    exact = (below.guarantee == "exact") & (above.guarantee == "exact") & (error == 0)
     failed = ~(below.computed & above.computed)
     if not exact.all():
         counted, spread = _counted(joint, known, both, draws, seed, budget)
