@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("startup", "em_speed", "query_speed", "stream", "engine_overhead", "diamonds", "claimed_error")
+NAMES = ("startup", "em_speed", "query_speed", "stream", "engine_overhead", "samplers", "diamonds", "claimed_error")
 
 
 def main() -> int:
