@@ -12,7 +12,7 @@ import numpy as np
 import xarray as xr
 
 from genprob.errors import UsageError
-from genprob.evaluation import Measured, attributes, labels, measured
+from genprob.evaluation import Measured, attributes, labels, measured, numbers
 from genprob.joint import Joint
 from genprob.metrics.bootstrap import paired_bootstrap
 from genprob.metrics.figure import best, draw_comparison
@@ -212,22 +212,15 @@ def summary(tree: xr.DataTree) -> list[dict[str, Any]]:
     value), `difference` from it and the ends `low` and `high` of its interval.
     """
     out = []
-    for metric, node in tree.children.items():
-        ds = node.to_dataset()
-        for name, values in ds.data_vars.items():
-            if "better" not in values.attrs:
-                continue
-            for at in np.ndindex(values.shape):
-                joint, *rest = at
-                names = [str(dim) for dim in values.dims[1:]]
-                row: dict[str, Any] = {"metric": metric, "score": str(name), "joint": str(ds["joint"].values[joint])}
-                row["where"] = {dim: ds[dim].values[i].item() for dim, i in zip(names, rest, strict=True)}
-                row |= {"value": float(values.values[at]), "se": float(ds[f"{name}_se"].values[at])}
-                row |= {key: values.attrs.get(key, "") for key in ("units", "better", "kind", "measure")}
-                if f"{name}_difference" in ds:
-                    first = best(ds, str(name))
-                    row["best"] = str(ds["joint"].values[first])
-                    row |= {part: float(ds[f"{name}_{part}"].values[joint, first])
-                            for part in ("difference", "low", "high")}  # fmt: skip
-                out.append(row)
+    for row, ds, (joint, *rest) in numbers(tree):
+        name = row["score"]
+        names = ds[name].dims[1:]
+        row["joint"] = str(ds["joint"].values[joint])
+        row["where"] = {str(dim): ds[dim].values[i].item() for dim, i in zip(names, rest, strict=True)}
+        row["se"] = float(ds[f"{name}_se"].values[(joint, *rest)])
+        if f"{name}_difference" in ds:
+            first = best(ds, name)
+            row["best"] = str(ds["joint"].values[first])
+            row |= {part: float(ds[f"{name}_{part}"].values[joint, first]) for part in ("difference", "low", "high")}
+        out.append(row)
     return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -212,16 +212,22 @@ def summary(tree: xr.DataTree) -> list[dict[str, Any]]:
     of the whole.
     """
     out = []
+    for row, ds, at in numbers(tree):
+        name = row["score"]
+        names = ds[name].dims
+        row["where"] = {str(dim): ds[dim].values[i].item() for dim, i in zip(names, at, strict=True)}
+        row |= {"se": float(ds[f"{name}_se"].values[at]), "n": int(ds[f"{name}_n"].values[at])}
+        out.append(row)
+    return out
+
+
+def numbers(tree: xr.DataTree) -> Iterator[tuple[dict[str, Any], xr.Dataset, tuple[int, ...]]]:
+    """Every number of every score: a row that says metric, score, value and how to read it, its group, its place."""
     for metric, node in tree.children.items():
         ds = node.to_dataset()
         for name, values in ds.data_vars.items():
             if "better" not in values.attrs:
                 continue
+            about = {key: values.attrs.get(key, "") for key in ("units", "better", "kind", "measure")}
             for at in np.ndindex(values.shape):
-                where = {str(dim): ds[dim].values[i].item() for dim, i in zip(values.dims, at, strict=True)}
-                row: dict[str, Any] = {"metric": metric, "score": str(name), "where": where}
-                row |= {"value": float(values.values[at]), "se": float(ds[f"{name}_se"].values[at])}
-                row |= {"n": int(ds[f"{name}_n"].values[at])}
-                about = {key: values.attrs.get(key, "") for key in ("units", "better", "kind", "measure")}
-                out.append(row | about)
-    return out
+                yield {"metric": metric, "score": str(name), "value": float(values.values[at])} | about, ds, at

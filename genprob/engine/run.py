@@ -14,10 +14,7 @@ complete checkpoint.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
-import os
-import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,10 +23,12 @@ from typing import Any, TypeVar
 
 from genprob import atomic, sealed
 from genprob.engine.events import Events
-from genprob.errors import CorruptFileError, RunBusyError, UsageError
+from genprob.engine.lock import Lock
+from genprob.errors import CorruptFileError, UsageError
 
 CONFIG, SCHEMA, LOCK, EVENTS, MANIFEST = "config.json", "schema.toml", "LOCK", "events.jsonl", "MANIFEST.json"
 CHECKPOINTS, RESULTS, POSTERIOR = "checkpoints", "results", "posterior.nc"
+_FIRST = {CONFIG, SCHEMA, LOCK, EVENTS, CHECKPOINTS, RESULTS}
 _T = TypeVar("_T")
 _FORMAT = 1
 _KEPT = 2
@@ -57,7 +56,7 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._lock: int | None = None
+        self._lock = Lock(self.path / LOCK)
         self._events = Events(self.path / EVENTS)
         self._manifest: dict[str, Any] = {}
 
@@ -92,14 +91,7 @@ class Run:
         run.lock()
         try:
             # A fit killed before its first manifest leaves only these: the run begins anew.
-            begun = {name for name in names if not name.startswith(".")} - {
-                CONFIG,
-                SCHEMA,
-                LOCK,
-                EVENTS,
-                CHECKPOINTS,
-                RESULTS,
-            }
+            begun = {name for name in names if not name.startswith(".")} - _FIRST
             if begun:
                 raise UsageError(
                     f"{path}: is a run already; resume it (resume=True, --resume) or choose another folder"
@@ -144,22 +136,9 @@ class Run:
 
     def lock(self) -> Run:
         """Makes this process the writer. Raises `RunBusyError` naming the process that is."""
-        if self._lock is not None:
+        if self._lock.held:
             return self
-        try:
-            handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise atomic.explain(error, self.path / LOCK) from None
-        try:
-            # The system drops the lock with the process, so what a dead one left in the file is no lock.
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(handle, 200).decode(errors="replace").strip() or "another process"
-            os.close(handle)
-            raise RunBusyError(f"{self.path}: is being written by {holder}; wait for it or stop it") from None
-        os.ftruncate(handle, 0)
-        os.write(handle, f"pid {os.getpid()} on {socket.gethostname()}\n".encode())
-        self._lock = handle
+        self._lock.take()
         for left in self.path.glob(".*.tmp"):  # by a writer that was killed
             atomic.remove(left)
         if self.exists(self.path):
@@ -169,9 +148,7 @@ class Run:
     def release(self) -> None:
         """Gives the run back to other writers."""
         self._events.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._lock.drop()
 
     def __enter__(self) -> Run:
         return self.lock()
@@ -366,7 +343,7 @@ class Run:
     # -- inside
 
     def _writer(self) -> None:
-        if self._lock is None:
+        if not self._lock.held:
             raise UsageError(f"{self.path}: is open to read only; lock it first")
 
     def _replace(self, name: str, content: bytes | str | Callable[[Path], object]) -> None:

@@ -23,7 +23,7 @@ from genprob.query.batch import NOTHING, POINT, RANGE, QueryBatch
 from genprob.query.capabilities import Draws, ScoresRows
 from genprob.query.likelihood import log_ceiling, log_likelihood
 from genprob.query.planner import Planner
-from genprob.query.ranks import rank, uniformity
+from genprob.query.ranks import band, rank, uniformity
 from genprob.results.join import join, uniform
 
 if TYPE_CHECKING:
@@ -128,7 +128,11 @@ class Audit:
         )
 
     def dataset(self) -> xr.Dataset:
-        """The cells along dim `cell`, labelled."""
+        """The cells along dim `cell`, labelled.
+
+        `band_low` and `band_high` hold between which the cumulated `shape` of uniform ranks lies as a whole, but for
+        ALPHA of the audits.
+        """
         data: dict[str, Any] = {}
         for name in ("source", "strategy", "kind", "verdict", "forecast"):
             data[name] = ("cell", np.asarray([getattr(c, name) for c in self.cells], dtype=str))
@@ -139,6 +143,8 @@ class Audit:
         for name in ("coverage", "coverage_se"):
             data[name] = (("cell", "level"), np.asarray([getattr(c, name) for c in self.cells], dtype=np.float64))
         data["shape"] = (("cell", "bin"), np.asarray([c.shape for c in self.cells], dtype=np.float64))
+        bands = np.array([_band(c.queries) for c in self.cells]).reshape(-1, 2, _BINS)
+        data |= {"band_low": (("cell", "bin"), bands[:, 0]), "band_high": (("cell", "bin"), bands[:, 1])}
         return xr.Dataset(data, coords={"level": list(LEVELS)}, attrs={"alpha": ALPHA, "draws_ranked": RANKED})
 
     @classmethod
@@ -154,6 +160,13 @@ class Audit:
             about |= {name: tuple(map(float, one[name].values)) for name in ("coverage", "coverage_se", "shape")}
             cells.append(Cell(**about))
         return cls(tuple(cells))
+
+
+def _band(queries: int) -> np.ndarray:
+    """Between which shares of the ranks lie below the end of each twentieth, all together, at the audit's level."""
+    if not queries:
+        return np.full((2, _BINS), np.nan)
+    return np.stack(band(queries, _BINS - 1, 1 - ALPHA)) / queries
 
 
 def run(

@@ -67,10 +67,6 @@ class QueryBatch:
         """The same queries knowing only the cells where `keep [queries, width]`."""
         return replace(self, kind=np.where(keep, self.kind, NOTHING).astype(np.int8))
 
-    def kinds(self) -> list[set[int]]:
-        """The kinds of evidence of each query."""
-        return [set(np.unique(row).tolist()) - {NOTHING} for row in self.kind]
-
     @classmethod
     def empty(cls, schema: Schema, queries: int) -> QueryBatch:
         """Queries that know nothing and ask nothing."""

@@ -19,6 +19,9 @@ _COLOUR = {"ok": "#2a6fbb", "fail": "#c0392b", "unknown": "#9a9a9a"}
 def plot_audit(cells: xr.Dataset, out: str | Path) -> Path:
     """Draws the cells of `Joint.audit`: one panel of coverage over all, then the ranks of each cell.
 
+    Ranks are drawn as the share of them below each point less what uniform ranks would have there, with the band that
+    uniform ranks stay in as a whole (Säilynoja, Bürkner and Vehtari 2022).
+
     Raises `UsageError` for a data set that is no audit, and for unknown formats.
     """
     if "verdict" not in cells or "cell" not in cells.dims:
@@ -39,16 +42,18 @@ def plot_audit(cells: xr.Dataset, out: str | Path) -> Path:
     first.set_title("interval: claimed and found", fontsize=9, loc="left")
     for i, axes in enumerate(places[1:]):
         one = cells.isel(cell=i)
-        shape, n = one["shape"].values, int(one["queries"])
-        colour = _COLOUR[str(one["verdict"].item())]
-        edges = np.linspace(0, 1, len(shape) + 1)
-        axes.bar(edges[:-1], shape, width=1 / len(shape), align="edge", color=colour, alpha=0.6)
-        spread = 2 * np.sqrt((1 / len(shape)) * (1 - 1 / len(shape)) / max(n, 1))
-        axes.axhspan(1 / len(shape) - spread, 1 / len(shape) + spread, color="#555555", alpha=0.15, lw=0)
+        n, colour = int(one["queries"]), _COLOUR[str(one["verdict"].item())]
+        share = np.linspace(0, 1, one.sizes["bin"] + 1)
+        low, high, found = (_excess(values) for values in (one["band_low"], one["band_high"], one["shape"].cumsum()))
+        axes.fill_between(share, low, high, color="#555555", alpha=0.15, lw=0)
+        axes.plot(share, found, color=colour, lw=1.4)
         given = f"{100 * float(one['share']):.0f} % given"
         source = "" if str(one["source"].item()) == "planted" else ", held out"
         title = f"{one['strategy'].item()}, {one['kind'].item()}, {given}{source}\n{one['verdict'].item()}, n = {n}"
         axes.set_title(title, fontsize=8, loc="left")
-        axes.set_yticks([])
-        axes.set_ylim(bottom=0)
     return save(figure, Path(out))
+
+
+def _excess(cumulated: xr.DataArray) -> np.ndarray:
+    """Shares below the ends of equal bins, from 0 on, less those of uniform ranks."""
+    return np.concatenate([[0.0], cumulated.values - np.arange(1, len(cumulated) + 1) / len(cumulated)])
