@@ -83,9 +83,7 @@ class Transition:
         if rows is not None:
             # In place: a copy of all chains at every step would cost as much as the whole data.
             new = chains.index_copy_(0, rows, new)
-        logged = {
-            name: value.to(torch.get_default_dtype()).mean() if value.ndim else value for name, value in metrics.items()
-        }
+        logged = {name: _mean(value) for name, value in metrics.items()}
         kept = {} if self.stats is None else {f"{self.stats}.{name}": value for name, value in metrics.items()}
         return {self.target: new} | kept, memory, logged
 
@@ -100,3 +98,9 @@ class Transition:
         if batch is None:
             raise PluginError(f"move {self.name!r} has a chain per row, but is given no rows")
         return batch.index
+
+
+def _mean(value: Tensor) -> Tensor:
+    if value.ndim == 0:
+        return value
+    return value.mean() if value.is_floating_point() else value.to(torch.get_default_dtype()).mean()

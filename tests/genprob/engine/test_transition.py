@@ -159,3 +159,20 @@ def test_an_unknown_target_is_refused():
     state = State(Blocks({}, {"chains": torch.zeros(2)}), Randomness(0))
     with pytest.raises((PluginError, KeyError), match="gone"):
         next(fit([Phase((Transition("walk", "gone", lambda b, _: Gibbs()),), 1)], state))
+
+
+def test_metrics_of_chains_are_kept_beside_them_and_logged_as_means():
+    class Told(Gibbs):
+        def step(self, position, memory):
+            new, memory, _ = super().step(position, memory)
+            return new, memory, {"first": new[:, 0], "high": new[:, 0] > 1, "size": torch.tensor(0.5)}
+
+    blocks = Blocks({}, {"chains": torch.zeros(CHAINS, 2)})
+    state = State(blocks, Randomness(1))
+    move = Transition("walk", "chains", lambda *_: Told(), stats="stats")
+    (metrics,) = fit([Phase((move,), 1)], state)
+    first = blocks["chains"][:, 0]
+    assert torch.equal(blocks["stats.first"], first) and torch.equal(blocks["stats.high"], first > 1)
+    assert float(metrics["walk.first"]) == pytest.approx(float(first.mean()))
+    assert float(metrics["walk.high"]) == pytest.approx(float((first > 1).float().mean()))
+    assert float(metrics["walk.size"]) == 0.5

@@ -146,6 +146,15 @@ def test_single_precision_is_kept(continuous):
     assert draws.dtype == torch.float32 and stats["step_size"].dtype == torch.float32
 
 
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_everything_stays_on_the_device(continuous):
+    start = torch.randn(3, 16, 2, device="cuda")
+    draws, stats = sample(continuous(lambda x: -0.5 * x.square().sum(-1)), start, warmup=20, draws=10)
+    assert draws.device == start.device and all(value.device == start.device for value in stats.values())
+    assert rhat(draws).device == start.device
+
+
 def test_a_density_of_a_wrong_shape_is_refused(continuous):
     with pytest.raises(PluginError, match="one number per"):
         kernel = continuous(lambda x: -x.square())
