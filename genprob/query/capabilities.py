@@ -223,8 +223,8 @@ class Law(Protocol):
         """`[n] -> [n]`, a density or a probability as the column's measure is."""
         ...
 
-    def draw(self) -> Tensor:
-        """One draw of each, `[n]`; on cells the exact table value."""
+    def draw(self, index: Tensor | None = None) -> Tensor:
+        """One draw of each of the laws at `index` (of every one if None); on cells the exact table value."""
         ...
 
     def meet(self, queries: QueryBatch) -> Met:

@@ -35,8 +35,8 @@ MASKS = 64
 """Distinct masks in a batch: the Gaussian inverts a matrix for each."""
 _JUDGED = 8
 """Masks under which each held-out row is predicted."""
-_PIECE = 8192
-"""Rows that go through the network at once."""
+_PIECE = 1024
+"""Rows that go through the network at once: their activations stay in the cache."""
 _ONE = math.log(math.e - 1)  # softplus of it is 1
 
 

@@ -37,8 +37,8 @@ class LevelLaw:
     def log_prob(self, values: Tensor) -> Tensor:
         return self.log_p.gather(1, values.long()[:, None])[:, 0]
 
-    def draw(self) -> Tensor:
-        return pick(self.log_p).double()
+    def draw(self, index: Tensor | None = None) -> Tensor:
+        return pick(self.log_p, index).double()
 
     def meet(self, queries: QueryBatch) -> Met:
         kind = torch.as_tensor(queries.kind[:, self.column], device=self.log_p.device)
@@ -69,12 +69,21 @@ class LevelLaw:
         return _marginal(mean, sd, mcse, quantiles, pmf, error)
 
 
-def pick(log_p: Tensor) -> Tensor:
-    """One index a row of `[n, m]`, in proportion to exp(log_p); rows of -inf give index 0."""
+def pick(log_p: Tensor, rows: Tensor | None = None) -> Tensor:
+    """One position in proportion to exp(log_p) for each of `rows` of `[n, m]` (all if None).
+
+    Rows of -inf give position 0. The rows' distribution functions stand one after the other in one sorted array.
+    """
+    n, m = log_p.shape
     peak = log_p.amax(1, keepdim=True)
-    total = torch.exp(log_p - torch.where(torch.isfinite(peak), peak, 0.0)).cumsum(1)
-    u = torch.rand(len(log_p), 1, dtype=total.dtype, device=total.device) * total[:, -1:]
-    return torch.searchsorted(total, u, right=True)[:, 0].clamp(max=log_p.shape[1] - 1) * (total[:, -1] > 0)
+    share = torch.exp(log_p - torch.where(torch.isfinite(peak), peak, 0.0)).cumsum(1)
+    share = share / share[:, -1:].clamp(min=1e-300)
+    row = torch.arange(n, device=log_p.device) if rows is None else rows
+    edges = (share + torch.arange(n, device=share.device)[:, None]).flatten()
+    u = torch.rand(len(row), dtype=share.dtype, device=share.device) + row
+    at = torch.searchsorted(edges, u, right=True) - row * m
+    last = (share < 1).sum(1).clamp(max=m - 1)  # whatever rounding does, nothing without a share is picked
+    return torch.minimum(at.clamp(min=0), last[row])
 
 
 def _error(each: Tensor) -> Tensor:

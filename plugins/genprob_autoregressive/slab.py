@@ -21,7 +21,7 @@ _REACH, _BINS = 6.0, 64
 _NODES = torch.arange(-16.0, 17.0, dtype=torch.float64)
 """Log-odds at which a logistic is integrated: the trapezium rule is exact to 1e-8 here."""
 _SHARES = torch.sigmoid(_NODES) * torch.sigmoid(-_NODES)
-_BISECTIONS = 44
+_BISECTIONS = 36
 _CELLS = 400
 _LOG_ROOT = 0.5 * math.log(2 * math.pi)
 _FLOATS = 8_000_000
@@ -67,13 +67,13 @@ class SlabLaw:
         held = held.amax(1) if held.shape[1] else torch.full_like(slab, -torch.inf)
         return torch.logaddexp(slab, held) + self._log_volume(values)
 
-    def draw(self) -> Tensor:
+    def draw(self, index: Tensor | None = None) -> Tensor:
         k = self.weight.shape[1]
-        chosen = pick(torch.cat([self.weight, self.atom_weight], 1))
-        part = chosen.clamp(max=k - 1)[:, None]
-        u = torch.rand(len(self), dtype=torch.float64, device=chosen.device).clamp(1e-12, 1 - 1e-12)
-        y = self.loc.gather(1, part)[:, 0] + self.scale.gather(1, part)[:, 0] * torch.logit(u)
-        return self._settled(y, chosen - k)
+        row = torch.arange(len(self), device=self.weight.device) if index is None else index
+        chosen = pick(torch.cat([self.weight, self.atom_weight], 1), index)
+        part = chosen.clamp(max=k - 1)
+        u = torch.rand(len(row), dtype=torch.float64, device=row.device).clamp(1e-12, 1 - 1e-12)
+        return self._settled(self.loc[row, part] + self.scale[row, part] * torch.logit(u), chosen - k)
 
     def _settled(self, y: Tensor, atom: Tensor) -> Tensor:
         """Data-unit values of coordinates, or of the atom where its index is not negative."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genprob.query import diagnostics
 from genprob.query.batch import NOISY, NOTHING, POINT, QueryBatch
-from genprob.query.capabilities import AnyOrder, Contexts
+from genprob.query.capabilities import AnyOrder, Contexts, Law
 from genprob.query.empirical import marginals as counted
 from genprob.query.log_evidence import LogEvidence
 from genprob.query.strategy import Answers, Offer, Refusal
@@ -261,7 +261,7 @@ def _systematic(share: Tensor, number: int) -> Tensor:
     return index.gather(1, torch.rand(index.shape, device=share.device).argsort(1))
 
 
-def _shared(contexts: Contexts, j: int, index: Tensor):
+def _shared(contexts: Contexts, j: int, index: Tensor) -> Law:
     """The laws of column j for rows whose contexts are `index`, each distinct one worked out once."""
     distinct, where = torch.unique(index, return_inverse=True)
     return contexts.law(j, distinct).take(where)
@@ -277,8 +277,12 @@ def _walk(model: AnyOrder, root: Contexts, index: Tensor, values: Tensor, known:
         contexts = root if first else model.contexts(values[going], known[going])
         for j, at in _by_column(torch.where(pending[going], turn[going], -1.0).argmax(1)):
             rows = going[at]
-            law = _shared(contexts, j, index[rows]) if first else contexts.law(j, at)
-            values[rows, j], known[rows, j], pending[rows, j] = law.draw(), True, False
+            if first:
+                distinct, where = torch.unique(index[rows], return_inverse=True)
+                drawn = contexts.law(j, distinct).draw(where)
+            else:
+                drawn = contexts.law(j, at).draw()
+            values[rows, j], known[rows, j], pending[rows, j] = drawn, True, False
         first = False
     return values
 
@@ -357,13 +361,30 @@ def _marginals(
     out = {}
     for name in queries.targets:
         columns = range(*queries.schema.slices[name].indices(queries.schema.width))
-        parts = [leaves.law(j).marginal(len(queries)) for j in columns]
+        parts = [_where_asked(queries, leaves, j, averaged) for j in columns]
         found = _stacked(parts, queries.schema[name].shape)
         some: np.ndarray = np.logical_or.reduce(told[:, list(columns)], axis=1)
         if some.any():
             found = _replaced(found, counted(queries.schema, drawn, (name,))[name], some)
         out[name] = found
     return out
+
+
+def _where_asked(queries: QueryBatch, leaves: Contexts, j: int, averaged: int) -> Marginal:
+    """The marginal of one column in the queries that do not give it; NaN in the others."""
+    index = np.flatnonzero(queries.kind[:, j] != POINT)
+    if len(index) == len(queries):
+        return leaves.law(j).marginal(len(queries))
+    some = index if len(index) else np.zeros(1, dtype=np.int64)
+    rows = torch.as_tensor((some[:, None] * averaged + np.arange(averaged)).reshape(-1))
+    part = leaves.law(j, rows).marginal(len(some))
+    arrays = {}
+    for field in _FIELDS:
+        values = getattr(part, field)
+        arrays[field] = None if values is None else np.full((len(queries), *values.shape[1:]), np.nan)
+        if values is not None and len(index):
+            arrays[field][index] = values
+    return Marginal(**arrays, rao_blackwell=part.rao_blackwell)
 
 
 _FIELDS = ("mean", "sd", "mcse", "quantiles", "pmf", "pmf_mcse")

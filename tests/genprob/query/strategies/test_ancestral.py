@@ -43,8 +43,9 @@ class Tabled:
     def log_prob(self, values):
         return self.log_p.gather(1, values.long()[:, None])[:, 0]
 
-    def draw(self):
-        return torch.multinomial(self.log_p.exp(), 1)[:, 0].double()
+    def draw(self, index=None):
+        share = self.log_p.exp() if index is None else self.log_p.exp()[index]
+        return torch.multinomial(share, 1)[:, 0].double()
 
     def meet(self, queries):
         told = self.log_p + torch.log(torch.as_tensor(queries.likelihoods[self.column]))
