@@ -81,20 +81,21 @@ class Bins:
         out = values.nan_to_num().long()
         for j in self.numbers:
             edges = self.edges[j].to(values.device)
-            out[..., j] = torch.bucketize(self._position(values[..., j].contiguous(), j), edges[1:-1], right=True)
+            out[..., j] = torch.bucketize(self.position(values[..., j].contiguous(), j), edges[1:-1], right=True)
         return out
 
     def log_within(self, values: Tensor) -> Tensor:
         """log p(value | its level), `[..., width]`: a density of true reals, a probability elsewhere."""
         out = torch.zeros(values.shape, dtype=torch.float64, device=values.device)
         for j in self.numbers:
-            position = self._position(values[..., j].double(), j)
-            out[..., j] = self._log_point(position, j).amax(-1)
+            position = self.position(values[..., j].double(), j)
+            out[..., j] = self.log_point(position, j).amax(-1)
         for j in self.labels:
             out[..., j] = torch.where(values[..., j] < self.sizes[j], 0.0, -torch.inf)
         return out
 
-    def _position(self, x: Tensor, j: int) -> Tensor:
+    def position(self, x: Tensor, j: int) -> Tensor:
+        """Positions of values of a number: its own, or its integer index on a grid."""
         variable = self.schema.columns[j]
         cell = variable.cell
         if cell is not None:
@@ -122,7 +123,7 @@ class Bins:
                 out[..., at] = -rate * near + torch.log(-torch.expm1(-rate * gap))
         return torch.where(empty, -torch.inf, out)
 
-    def _log_point(self, position: Tensor, j: int) -> Tensor:
+    def log_point(self, position: Tensor, j: int) -> Tensor:
         """log p(position | level), `[..., levels]`."""
         if self._grid(j):
             return self._log_between(position - 0.5, position + 0.5, j)
@@ -155,17 +156,23 @@ class Bins:
                 part[point] = -np.inf
                 part[point, queries.a[point, j].astype(int)] = 0.0
         for j in self.numbers:
-            for kind in np.unique(queries.kind[:, j]).tolist():
-                if kind != NOTHING:
-                    rows = np.flatnonzero(queries.kind[:, j] == kind)
-                    part = self._told(queries.take(rows), j, kind)
-                    out[rows, self.starts[j] : self.starts[j + 1]] = part.numpy()
+            if (queries.kind[:, j] != NOTHING).any():
+                out[:, self.starts[j] : self.starts[j + 1]] = self.told(queries, j).numpy()
         return torch.as_tensor(out, device=device)
+
+    def told(self, queries: QueryBatch, j: int) -> Tensor:
+        """The same of one number, `[Q, levels]`."""
+        out = torch.zeros(len(queries), self.sizes[j], dtype=torch.float64)
+        for kind in np.unique(queries.kind[:, j]).tolist():
+            if kind != NOTHING:
+                rows = np.flatnonzero(queries.kind[:, j] == kind)
+                out[rows] = self._told(queries.take(rows), j, kind)
+        return out
 
     def _told(self, queries: QueryBatch, j: int, kind: int) -> Tensor:
         a = torch.as_tensor(queries.a[:, j])
         if kind == POINT:
-            return self._log_point(self._position(a, j), j)
+            return self.log_point(self.position(a, j), j)
         if kind == NOISY and not self._few(queries, j):
             return self._read(*self._reading(queries, j), j)[0]
         lo, hi, weight = self._pieces(queries, j, kind)
@@ -233,9 +240,15 @@ class Bins:
         levels = levels.cpu()
         out = levels.double().numpy()
         for j in self.numbers:
-            for kind in np.unique(queries.kind[:, j]).tolist():
-                rows = np.flatnonzero(queries.kind[:, j] == kind)
-                out[rows, :, j] = self._draw(levels[rows, :, j], queries.take(rows), j, kind).numpy()
+            out[..., j] = self.draw_column(levels[..., j], queries, j).numpy()
+        return out
+
+    def draw_column(self, level: Tensor, queries: QueryBatch, j: int) -> Tensor:
+        """The same of one number, `[Q, n]`."""
+        out = torch.empty(level.shape, dtype=torch.float64)
+        for kind in np.unique(queries.kind[:, j]).tolist():
+            rows = np.flatnonzero(queries.kind[:, j] == kind)
+            out[rows] = self._draw(level[rows], queries.take(rows), j, kind)
         return out
 
     def _draw(self, level: Tensor, queries: QueryBatch, j: int, kind: int) -> Tensor:
@@ -276,6 +289,38 @@ class Bins:
         out = torch.where(lo == -torch.inf, hi - _exponential(near, far, down, u), out)
         near, far = a - lo, b - lo
         return torch.where(hi == torch.inf, lo + _exponential(near, far, up, u), out)
+
+    # --- moments
+
+    def moments(self, j: int) -> tuple[Tensor, Tensor]:
+        """Mean and variance of a number within each of its levels, `[levels]`, data units."""
+        edges, rates, grid = self.edges[j], self.rates[j], self._grid(j)
+        lo, hi = edges[:-1], edges[1:]
+        mean, variance = (lo + hi) / 2, ((hi - lo).square() - float(grid)) / 12
+        for at, tail, anchor, sign in ((0, lo[0] == -torch.inf, hi[0], -1), (-1, hi[-1] == torch.inf, lo[-1], 1)):
+            if tail:
+                rate = rates[at]
+                excess = 0.5 + 1 / np.expm1(rate) if grid else 1 / rate
+                mean[at] = anchor + sign * excess
+                variance[at] = np.exp(rate) / np.expm1(rate) ** 2 if grid else 1 / rate**2
+        cell = self.schema.columns[j].cell
+        return (mean, variance) if cell is None else (cell.offset + cell.delta * mean, cell.delta**2 * variance)
+
+    def quantiles(self, p: Tensor, at: np.ndarray, j: int) -> np.ndarray:
+        """Quantiles `[Q, len(at)]` of a number whose levels have probabilities `p [Q, levels]`, data units."""
+        edges, (down, up) = self.edges[j], self.rates[j]
+        above = p.cumsum(1)
+        level = (above[:, None] < torch.as_tensor(at)[:, None] * above[:, None, -1:]).sum(-1).clamp(max=p.shape[1] - 1)
+        mass = p.gather(1, level).clamp(min=1e-300)
+        share = ((torch.as_tensor(at) - (above.gather(1, level) - mass)) / mass).clamp(1e-12, 1 - 1e-12)
+        lo, hi = edges[:-1][level], edges[1:][level]
+        out = torch.where(torch.isfinite(hi - lo), lo + share * (hi - lo), 0.0)
+        out = torch.where(lo == -torch.inf, hi + torch.log(share) / down, out)
+        out = torch.where(hi == torch.inf, lo - torch.log1p(-share) / up, out)
+        cell = self.schema.columns[j].cell
+        if self._grid(j):
+            out = torch.ceil(out - 0.5)
+        return out.numpy() if cell is None else cell.value(out.numpy())
 
     def _inside(self, x: Tensor, variable: Variable) -> Tensor:
         lo, hi = _bounds(variable)

@@ -54,8 +54,7 @@ class MADE(OrderedModel):
         return self.normalised(self.net(self.indicators(levels, known), torch.argsort(order)))
 
     def next_log_probs(self, levels: Tensor, known: Tensor, order: Tensor, position: int) -> Tensor:
-        j = int(order[position])
-        own = slice(self._bins.starts[j], self._bins.starts[j + 1])
+        own = self.levels_of(int(order[position]))
         return torch.log_softmax(self.net(self.indicators(levels, known), torch.argsort(order), own), -1)
 
     def agnostic_density(self, levels: Tensor, known: Tensor) -> Tensor:

@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from genprob.data.schema import Schema
+from genprob_autoregressive.bin_law import BinLaw
+from genprob_autoregressive.laws import LevelLaw
 from genprob_autoregressive.ordered import Average, OrderedModel
 from genprob_autoregressive.set_network import SetNetwork
+
+_PIECE = 16_384
+"""Rows that go through the network at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class NADEContexts:
+    """Partly known rows as sums of embeddings.
+
+    Attributes:
+        model: the network.
+        hidden: `[n, hidden]` the last hidden layer of each row.
+    """
+
+    model: NADE
+    hidden: Tensor
+
+    @torch.no_grad()
+    def law(self, column: int, rows: Tensor | None = None) -> LevelLaw | BinLaw:
+        hidden = self.hidden if rows is None else self.hidden[rows]
+        log_p = torch.log_softmax(self.model.net.readout_of(hidden, self.model.levels_of(column)), -1).double()
+        bins = self.model.placed
+        if column in bins.edges:
+            return BinLaw(bins, column, log_p)
+        return LevelLaw(column, log_p, self.model.schema.columns[column].support.kind == "binary")
 
 
 class NADE(OrderedModel):
@@ -28,6 +57,11 @@ class NADE(OrderedModel):
     """
 
     net: SetNetwork
+
+    def __new__(cls, schema: Schema, *, agnostic: bool = False, **options: Any) -> NADE:
+        # One name for users, two kinds of conditionals for strategies, which ask for methods.
+        kind: type[NADE] = AgnosticNADE if agnostic and cls is NADE else cls
+        return object.__new__(kind)
 
     def __init__(
         self,
@@ -52,8 +86,7 @@ class NADE(OrderedModel):
         return self.normalised(self.net.along(self.indicators(levels, known), order))
 
     def next_log_probs(self, levels: Tensor, known: Tensor, order: Tensor, position: int) -> Tensor:
-        j = int(order[position])
-        own = slice(self._bins.starts[j], self._bins.starts[j + 1])
+        own = self.levels_of(int(order[position]))
         return torch.log_softmax(self.net(self.indicators(levels, known), own), -1)
 
     def agnostic_density(self, levels: Tensor, known: Tensor) -> Tensor:
@@ -70,3 +103,12 @@ class NADE(OrderedModel):
         at = log_p.gather(1, self._first + levels).double()
         scale = count / (count - shown).clamp(min=1)
         return scale * torch.where(hidden, at, 0.0).sum(1)
+
+
+class AgnosticNADE(NADE):
+    """A NADE of all orders: it knows every variable given any others (`AnyOrder`)."""
+
+    @torch.no_grad()
+    def contexts(self, values: Tensor, known: Tensor) -> NADEContexts:
+        x = self.indicators(self.placed.encode(values), known)
+        return NADEContexts(self, torch.cat([self.net.features(part @ self.net.embedding) for part in x.split(_PIECE)]))

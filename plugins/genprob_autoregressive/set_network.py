@@ -45,21 +45,31 @@ class SetNetwork(nn.Module):
 
     def forward(self, x: Tensor, levels: slice = _ALL) -> Tensor:
         """Logits `[n, levels]` of every column, given indicators `[n, total]` of the known cells."""
-        return self.features(x @ self.embedding) @ self.readout[levels].T + self.bias[levels]
+        return self.readout_of(self.features(x @ self.embedding), levels)
+
+    def readout_of(self, hidden: Tensor, levels: slice = _ALL) -> Tensor:
+        """Logits `[n, levels]`, given the last hidden layer `[n, hidden]`."""
+        return hidden @ self.readout[levels].T + self.bias[levels]
 
     def along(self, x: Tensor, order: Tensor) -> Tensor:
         """Logits `[n, total]` of each column given the known cells among `x` that come before it in `order`."""
-        owner = torch.zeros(len(x), len(self.starts), self.embedding.shape[1], dtype=x.dtype, device=x.device)
+        place = torch.argsort(order)
+        groups = []
         for size, columns in self.like.items():
-            index = self._levels(size, columns)
-            owner[:, columns] = torch.einsum("nck,ckh->nch", x[:, index], self.embedding[index])
-        ordered = owner[:, order]
-        before = torch.cat([torch.zeros_like(ordered[:, :1]), ordered.cumsum(1)[:, :-1]], 1)
-        h = self.features(torch.zeros_like(owner).index_copy(1, order, before))
+            at = place[columns]
+            turn = torch.argsort(at)
+            groups.append((at[turn], self._levels(size, [columns[i] for i in turn.tolist()])))
+        own = [torch.einsum("nck,ckh->nch", x[:, index], self.embedding[index]) for _, index in groups]
+        if len(groups) == 1:
+            ordered = own[0]
+        else:
+            ordered = torch.cat(own, 1)[:, torch.argsort(torch.cat([at for at, _ in groups]))]
+        nothing = torch.zeros_like(ordered[:, :1])
+        h = self.features(torch.cat([nothing, ordered[:, :-1].cumsum(1)], 1))
         out = torch.zeros_like(x)
-        for size, columns in self.like.items():
-            index = self._levels(size, columns)
-            out[:, index] = torch.einsum("nch,ckh->nck", h[:, columns], self.readout[index]) + self.bias[index]
+        for at, index in groups:
+            part = h if len(groups) == 1 else h[:, at]
+            out[:, index] = torch.einsum("nch,ckh->nck", part, self.readout[index]) + self.bias[index]
         return out
 
     def _levels(self, size: int, columns: list[int]) -> Tensor:

@@ -27,6 +27,7 @@ from genprob_flow.particles import RowCloud
 _SCORED = 256
 """Particles by which a row with holes or rounding cells is scored."""
 _PIECE = 16_384
+_FEW_ROWS = 4000
 """Rows that go through the network at once."""
 _SHIFTS = 8
 """Places within a rounding cell over which its density is averaged."""
@@ -92,14 +93,23 @@ class Flow(Model):
             halves = transform == "coupling" and width > 1
             self.net = NSF(width, bins=knots, passes=2 if halves else None, **options)
         self.guide_law = Guide(width, components)
+        self.rows = 0
         self.cells = [c for c, cell in enumerate(self.encoder.cells) if cell is not None]
 
     # --- structure and start
 
+    @property
+    def recipe(self) -> dict[str, dict[str, Any]]:
+        """What suits the model best, by inference: 60 epochs, within bounds."""
+        batch_size = 128 if self.rows < _FEW_ROWS else 512
+        steps = min(max(60 * -(-self.rows // batch_size), 500), 4000)
+        return {"ml": {"steps": steps, "lr": 3e-3, "batch_size": batch_size, "clip": 5.0, "ema": 0.99}}
+
     def structure(self) -> dict[str, Any]:
-        return {"components": len(self.guide_law.log_share) - 1}
+        return {"components": len(self.guide_law.log_share) - 1, "rows": self.rows}
 
     def build(self, structure: dict[str, Any]) -> None:
+        self.rows = int(structure["rows"])
         self.guide_law = Guide(self.schema.width, int(structure["components"])).to(self.encoder.loc.device)
 
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
@@ -116,7 +126,7 @@ class Flow(Model):
                 column[hole] = rng.choice(column[~hole], hole.sum()) if (~hole).any() else 0.0
             whole = np.asarray(np.ones(len(z), dtype=bool))
         components = min(self.most_components, max(1, int(whole.sum()) // (5 * z.shape[1])))
-        self.build({"components": components})
+        self.build({"components": components, "rows": len(batch)})
         self.guide_law.fit(z[whole] + 1e-3 * np.random.default_rng(seed).normal(size=z[whole].shape), seed)
         holes = float((~observed).any(1).double().mean())
         if holes:
