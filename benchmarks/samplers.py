@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 import warnings
@@ -211,15 +212,19 @@ def main() -> None:
     warnings.simplefilter("ignore")
     with threads(1):
         cost, many, found = overhead(), queries(), densities()
-    best = {}
+    rates: dict[tables.Cell, dict[str, float]] = {}
     for item in found:
-        rate = float(item["min ESS / CPU s"] or 0)
-        mine = str(item["sampler"]).startswith("genprob")
-        best.setdefault((item["target"], "genprob" if mine else item["sampler"]), []).append(rate)
+        rates.setdefault(item["target"], {})[str(item["sampler"])] = float(item["min ESS / CPU s"] or 0)
     ratios: list[dict[str, tables.Cell]] = [
-        {"target": target, "peer": peer, "best of genprob / peer": max(best[target, "genprob"]) / rates[0]}
-        for (target, peer), rates in best.items()
-        if peer != "genprob"
+        {
+            "target": target,
+            "peer": peer,
+            "best of genprob / peer": max(rate for name, rate in of.items() if name.startswith("genprob")) / theirs,
+            "genprob NUTS / peer": of["genprob NUTS"] / theirs,
+        }
+        for target, of in rates.items()
+        for peer, theirs in of.items()
+        if not peer.startswith("genprob")
     ]
     text = (
         "Smallest effective sample size (bulk, over dimensions) for each CPU second of the whole run: warm-up, all "
@@ -230,7 +235,11 @@ def main() -> None:
         "The same steps in `engine.fit` and in a loop by hand, in turn; the ratio is the median of 11 rounds' own."
         f"\n\n{tables.markdown(cost)}\n\n## All samplers"
     )
-    notes = ("NumPyro: environment of `benchmarks/environments/numpyro.txt`, 64-bit, one thread.",)
+    notes = (
+        "NumPyro: environment of `benchmarks/environments/numpyro.txt`, 64-bit, one thread.",
+        f"Load of the machine at the end, in processes that wanted to run: {os.getloadavg()[0]:.0f}. CPU seconds of all "
+        "samplers grow with it.",
+    )
     packages = ("torch", "pyro-ppl")
     tables.write("samplers", "Kernels beside other samplers", text, found, seed=SEED, packages=packages, notes=notes)
 
