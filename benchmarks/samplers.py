@@ -237,8 +237,8 @@ def main() -> None:
     )
     notes = (
         "NumPyro: environment of `benchmarks/environments/numpyro.txt`, 64-bit, one thread.",
-        f"Load of the machine at the end, in processes that wanted to run: {os.getloadavg()[0]:.0f}. CPU seconds of all "
-        "samplers grow with it.",
+        f"Load of the machine at the end, in processes that wanted to run: {os.getloadavg()[0]:.0f}. CPU seconds of "
+        "all samplers grow with it.",
     )
     packages = ("torch", "pyro-ppl")
     tables.write("samplers", "Kernels beside other samplers", text, found, seed=SEED, packages=packages, notes=notes)
