@@ -262,3 +262,12 @@ class NamesUnknowns(Protocol):
     def unknowns(self, positions: Tensor) -> dict[str, Tensor]:
         """The unknowns at `[n, *event]`, each `[n, *its own event]` in the units of the model."""
         ...
+
+
+@runtime_checkable
+class Auxiliary(Protocol):
+    """A model that training lowers something of besides the bound, such as a classifier's loss."""
+
+    def auxiliary(self, batch: Batch) -> Tensor:
+        """Nats, `[rows]`; no part of the density."""
+        ...

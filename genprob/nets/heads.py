@@ -193,10 +193,10 @@ class Heads(nn.Module):
         return torch.log_softmax(shifted[..., start : start + self.levels[column]], -1)
 
     def log_likelihood(self, parameters: Tensor, batch: Batch) -> Tensor:
-        """log p(known cells | parameters), `[rows]`, in the dtype of `parameters`: the sum over `laws`, at once."""
+        """log p(known cells | parameters), `[..., rows]` in their dtype: the sum over `laws`, at once."""
         shifted, encoder = self.shifted(parameters), self.encoder
         values, observed = batch.values, batch.observed
-        out = torch.zeros(len(shifted), dtype=torch.float64, device=shifted.device)
+        out = torch.zeros(shifted.shape[:-1], dtype=torch.float64, device=shifted.device)
         for columns in self.groups:
             flat = [self.reals[c] for c in columns]
             known = observed[:, flat]
@@ -219,8 +219,8 @@ class Heads(nn.Module):
             law = self.count_law(self.log_means(shifted))
             total = total + torch.where(known, law.log_prob(torch.where(known, x, 0.0)), 0.0).sum(-1)
         for j in self.levels:
-            code = values[:, j, None].long()
-            mass = self.level_log_probs(shifted, j).gather(-1, code)[:, 0]
+            code = values[:, j, None].long().expand(*shifted.shape[:-1], 1)
+            mass = self.level_log_probs(shifted, j).gather(-1, code)[..., 0]
             total = total + mass * observed[:, j]
         return total
 

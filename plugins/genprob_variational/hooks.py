@@ -17,3 +17,10 @@ def genprob_models() -> Iterable[ModelSpec]:
         inferences=("elbo", "iwae"),
         reference="Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014",
     )
+    yield ModelSpec(
+        name="ssvae",
+        factory="genprob_variational.ssvae:SSVAE",
+        summary="variational autoencoder with a label that rows may lack",
+        inferences=("elbo",),
+        reference="Kingma, Rezende, Mohamed and Welling 2014 (M2)",
+    )

@@ -16,6 +16,7 @@ FAST = {
     "nade": {"hidden": (32,), "bins": 8, "completions": 2},
     "rbm": {"hidden": 16, "chains": 64, "temperatures": 100},
     "score": {"hidden": (16,)},
+    "ssvae": SMALL,
     "vae": SMALL,
     "wgan": SMALL,
 }

@@ -7,9 +7,10 @@ from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
+from genprob.engine.capabilities import Auxiliary
 from genprob.engine.descend import Loss
 from genprob.engine.losses.amortise import matching
-from genprob.engine.losses.weights import rowwise, weights
+from genprob.engine.losses.weights import guided, rowwise, weights
 from genprob.engine.move import Metrics
 from genprob.errors import UsageError
 from genprob.model import Model
@@ -24,7 +25,7 @@ def elbo(model: Model, *, particles: int = 1, beta: float = 1.0, amortise: float
 
     Arguments:
         beta: weight of the divergence (Higgins et al. 2017); the loss bounds the evidence where it is 1.
-        amortise: weight of `matching`, which teaches the guide to serve any mask.
+        amortise: weight of `matching`, which teaches the guide to serve any mask; no heed where it draws nothing.
     """
     general = TraceEnum_ELBO(num_particles=particles, max_plate_nesting=1, strict_enumeration_warning=False)
     plain: list[bool] = []
@@ -34,18 +35,27 @@ def elbo(model: Model, *, particles: int = 1, beta: float = 1.0, amortise: float
         if not plain:
             plain.append(rowwise(model, batch))
         if not plain[0]:
-            if beta != 1 or amortise:
-                what = "beta other than 1" if beta != 1 else "amortise"
-                raise UsageError(f"{type(model).__name__}: {what} needs latents that the guide draws row by row")
-            return general.differentiable_loss(model.model, model.guide, batch) / batch.total
+            if beta != 1:
+                raise UsageError(f"{type(model).__name__}: beta needs latents that are drawn, each in its row")
+            with model.emitting("one"):
+                bound = -general.differentiable_loss(model.model, model.guide, batch) / batch.total
+            return _with_company(model, batch, -bound, {"bound": bound}, guided(model, batch) if amortise else {})
         drawn = weights(model, batch, particles, analytic=True)
         likelihood, divergence = drawn.likelihood.mean(), drawn.divergence.mean()
         value = beta * divergence - likelihood
         metrics = {"likelihood": likelihood, "divergence": divergence}
-        if amortise:
-            first = {name: z[::particles] for name, z in drawn.latents.items()}
-            metrics["matching"] = matching(model, batch, first)
+        return _with_company(model, batch, value, metrics, {n: z[::particles] for n, z in drawn.latents.items()})
+
+    def _with_company(
+        model: Model, batch: Batch, value: Tensor, metrics: dict[str, Tensor], latents: dict[str, Tensor]
+    ) -> tuple[Tensor, Metrics]:
+        """The loss with what is lowered besides the bound."""
+        if amortise and latents:
+            metrics["matching"] = matching(model, batch, latents)
             value = value + amortise * metrics["matching"]
+        if isinstance(model, Auxiliary):
+            metrics["auxiliary"] = model.auxiliary(batch).mean()
+            value = value + metrics["auxiliary"]
         return value, metrics
 
     return loss

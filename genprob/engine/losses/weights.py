@@ -79,6 +79,13 @@ def weights(model: Model, batch: Batch, copies: int = 1, *, analytic: bool = Fal
     return Weights(likelihood.expand(rows).reshape(shape), divergence.expand(rows).reshape(shape), latents)
 
 
+def guided(model: Model, batch: Batch) -> dict[str, Tensor]:
+    """Latents drawn by the guide, site -> `[rows, ...]`, without gradients."""
+    with torch.no_grad():
+        trace: Any = poutine.trace(model.guide).get_trace(batch)
+    return {name: trace.nodes[name]["value"] for name in _sites(trace, observed=False)}
+
+
 def log_guide(model: Model, batch: Batch, latents: dict[str, Tensor]) -> Tensor:
     """log q(latents | row), `[rows]`."""
     guide: Any = poutine.trace(poutine.condition(model.guide, data=latents)).get_trace(batch)
