@@ -13,6 +13,7 @@ from genprob.data.encoders import Encoder
 from genprob.engine.kernels.smc import Path
 from genprob.engine.transition import Kernel
 from genprob.query.batch import QueryBatch
+from genprob.query.completion import Completion
 from genprob.query.log_evidence import LogEvidence
 from genprob.results.record import Marginal
 
@@ -191,6 +192,24 @@ class Anneals(Protocol):
 
     def cloud(self, queries: QueryBatch, points: Tensor, log_weight: Tensor) -> Cloud:
         """What follows from latents at `points [queries, J, width]` of the path, weighted by `log_weight` alone."""
+        ...
+
+
+@runtime_checkable
+class Guided(Anneals, Protocol):
+    """A model whose guide points at latents near the evidence."""
+
+    def guided(self, queries: QueryBatch, chains: int) -> Tensor:
+        """Draws of the guide in the path's coordinates, `[queries, chains, width]`; unweighted."""
+        ...
+
+
+@runtime_checkable
+class Completes(Protocol):
+    """A model whose latents can be drawn given a complete row, and whose cells can be drawn given the latents."""
+
+    def completion(self, queries: QueryBatch, chains: int) -> Completion:
+        """Chains over the latents and the unknown cells of queries that know points only, begun at the prior."""
         ...
 
 

@@ -65,7 +65,9 @@ def pareto_smooth(log_weight: np.ndarray) -> np.ndarray:
     cut, excess = largest[:, :1], largest[:, 1:] - largest[:, :1]
     # The scale that gives the fitted shape the tail's mean, or its median where the mean is infinite.
     quantile = (np.arange(1, tail + 1) - 0.5) / tail
-    unit = np.where(np.abs(shape) < 1e-8, -np.log1p(-quantile), np.expm1(-shape * np.log1p(-quantile)) / shape)
+    unit = np.where(
+        np.abs(shape) < 1e-8, -np.log1p(-quantile), np.expm1(np.minimum(-shape * np.log1p(-quantile), 600.0)) / shape
+    )
     scale = np.median(excess, axis=1, keepdims=True) / np.median(unit, axis=1, keepdims=True)
     with np.errstate(divide="ignore"):
         smooth = np.log(np.minimum(cut + scale * unit, 1.0)) + peak

@@ -58,6 +58,20 @@ def genprob_strategies() -> Iterable[StrategySpec]:
         reference="Wu et al. 2023",
     )
     yield StrategySpec(
+        name="latent-hmc",
+        factory="genprob.query.strategies.latent_hmc:LatentHMC",
+        summary="Hamiltonian chains over the latents of a program",
+        rank=40,
+        reference="Hoffman, Radul and Sountsov 2021",
+    )
+    yield StrategySpec(
+        name="pseudo-gibbs",
+        factory="genprob.query.strategies.pseudo_gibbs:PseudoGibbs",
+        summary="latents by the guide, corrected, and unknown cells, in turn",
+        rank=45,
+        reference="Mattei and Frellsen 2018",
+    )
+    yield StrategySpec(
         name="rejection",
         factory="genprob.query.strategies.rejection:Rejection",
         summary="draws that meet the evidence, within a budget",

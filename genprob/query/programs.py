@@ -25,6 +25,7 @@ from genprob.nets.heads import Heads
 from genprob.query import latents
 from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, QueryBatch
 from genprob.query.capabilities import Draws, Proposes
+from genprob.query.completion import Completion
 from genprob.query.emission import EmissionCloud, log_mass
 from genprob.query.emission import draw as draw_rows
 from genprob.query.latents import LatentPath, Site
@@ -102,9 +103,11 @@ class LatentProgram(Model):
             trace = poutine.trace(self.model).get_trace(self._rows(queries, rows // len(queries)))
             return _latents(trace, rows)
 
+        rows_of = functools.cache(functools.partial(self._rows, queries))
+
         def scores(values: dict[str, Tensor], copies: int) -> tuple[Tensor, Tensor]:
             with pyro.validation_enabled(False):  # a trajectory may leave the numbers; it is refused for that
-                shifted, log_prior = self._conditioned(queries, values, copies)
+                shifted, log_prior = self._conditioned(queries, values, copies, rows_of(copies))
                 return log_prior, log_mass(heads, shifted, queries)
 
         found = self._laws(queries)
@@ -116,15 +119,62 @@ class LatentProgram(Model):
         shifted, _ = self._conditioned(queries, values, points.shape[1])
         return EmissionCloud(self._emitting(), shifted, log_weight, queries, weighed=True)
 
+    @torch.no_grad()
+    def guided(self, queries: QueryBatch, chains: int) -> Tensor:
+        rows, path = len(queries) * chains, self.path(queries)
+        drawn = path.prior(rows) | _latents(poutine.trace(self.guide).get_trace(self._rows(queries, chains)), rows)
+        return torch.cat([site.encode(drawn[site.name]) for site in path.sites], 1).reshape(len(queries), chains, -1)
+
+    @torch.no_grad()
+    def completion(self, queries: QueryBatch, chains: int) -> Completion:
+        shape, heads = (len(queries), chains), self._emitting()
+        count = len(queries) * chains
+
+        def whole(rows: np.ndarray) -> Batch:
+            values = torch.as_tensor(rows.reshape(count, -1), dtype=self.precision, device=heads.offset.device)
+            known = torch.ones_like(values, dtype=torch.bool)
+            return Batch(self.schema, values, known, torch.arange(count, device=values.device), count)
+
+        def propose(rows: np.ndarray) -> tuple[dict[str, Tensor], Tensor]:
+            trace = poutine.trace(self.guide).get_trace(whole(rows))
+            drawn = _latents(trace, count)
+            if set(drawn) != set(start):
+                raise PluginError(f"{type(self).__name__}: the guide does not draw all latents of the model")
+            return drawn, sum((_log_prob(trace, name, count) for name in drawn), torch.zeros(())).reshape(shape)
+
+        def density(values: dict[str, Tensor], rows: np.ndarray) -> Tensor:
+            trace = poutine.trace(poutine.condition(self.guide, data=values)).get_trace(whole(rows))
+            return sum((_log_prob(trace, name, count) for name in values), torch.zeros(())).reshape(shape)
+
+        def judge(values: dict[str, Tensor], rows: np.ndarray) -> tuple[Tensor, Tensor]:
+            batch = whole(rows)
+            with self.emitting("none"):
+                trace = poutine.trace(poutine.condition(self.model, data=values)).get_trace(batch)
+            log_prior = sum((_log_prob(trace, name, count) for name in values), torch.zeros(()))
+            outputs = self._outputs(trace, count)
+            told = heads.log_likelihood(outputs - heads.offset, batch)
+            return (log_prior + told).reshape(shape), outputs.reshape(*shape, -1)
+
+        with self.emitting("none"):
+            trace = poutine.trace(self.model).get_trace(self._rows(queries, chains))
+        start = _latents(trace, count)
+        rows = draw_rows(heads, self._outputs(trace, count).reshape(*shape, -1), queries)
+        log_joint, _ = judge(start, rows)
+        return Completion(heads, queries, propose, judge, density, start, rows, log_joint)
+
     def _laws(self, queries: QueryBatch) -> dict[str, tuple[Any, Tensor]]:
         """Each latent's law and a value of it, a row a query."""
         trace = poutine.trace(self.model).get_trace(self._rows(queries, 1))
         return latents.laws(trace, list(_latents(trace, len(queries))))
 
-    def _conditioned(self, queries: QueryBatch, values: dict[str, Tensor], copies: int) -> tuple[Tensor, Tensor]:
+    def _conditioned(
+        self, queries: QueryBatch, values: dict[str, Tensor], copies: int, batch: Batch | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The decoder's outputs `[Q, copies, width]` and log p(latents) `[Q, copies]` at given latents."""
         shape, rows = (len(queries), copies), len(queries) * copies
-        trace = poutine.trace(poutine.condition(self.model, data=values)).get_trace(self._rows(queries, copies))
+        batch = self._rows(queries, copies) if batch is None else batch
+        with self.emitting("none"):
+            trace = poutine.trace(poutine.condition(self.model, data=values)).get_trace(batch)
         log_prior = sum((_log_prob(trace, name, rows) for name in values), torch.zeros(rows, dtype=torch.float64))
         return self._outputs(trace, rows).reshape(*shape, -1), log_prior.reshape(shape)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from genprob.query.batch import QueryBatch
+from genprob.results.join import join_marginals
 from genprob.results.record import Marginal
 
 if TYPE_CHECKING:
@@ -84,3 +85,16 @@ class Strategy(Protocol):
             budget: proposals per query, None for the strategy's own.
         """
         ...
+
+
+def joined(parts: list[Answers], targets: tuple[str, ...]) -> Answers:
+    """The answers to parts of a batch, in order, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    arrays = ("values", "log_evidence", "log_evidence_se", "ess", "khat", "rhat")
+    return Answers(
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
+        marginals={name: join_marginals([part.marginals[name] for part in parts]) for name in targets},
+        failures=[why for part in parts for why in part.failures],
+        stats={name: np.concatenate([part.stats[name] for part in parts]) for name in parts[0].stats},
+    )
