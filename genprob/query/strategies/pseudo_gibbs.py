@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from genprob.query import chained
-from genprob.query.batch import POINT, QueryBatch
+from genprob.query.batch import NOTHING, POINT, QueryBatch
 from genprob.query.capabilities import Completes
 from genprob.query.empirical import marginals
 from genprob.query.strategy import Answers, Offer, Refusal, joined
@@ -38,8 +38,8 @@ class PseudoGibbs:
             return [Refusal("the model has no latents with a guide")] * len(queries)
         refusal = Refusal("only points can be held while cells are redrawn; there is other evidence")
         offer = Offer("consistent", "joint", "steps", 40.0 * CHAINS * KEPT * THIN, "latents and unknown cells in turn")
-        points = [kinds <= {POINT} for kinds in queries.kinds()]
-        return [offer if p else refusal for p in points]
+        other = (queries.kind != POINT) & (queries.kind != NOTHING)
+        return [refusal if row.any() else offer for row in other]
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         kept = KEPT if budget is None else max(KEPT, budget // CHAINS)
