@@ -33,6 +33,7 @@ from genprob_autoregressive.slab import SlabLaw
 LEAST_SCALE = 1e-3
 MASKS = 64
 """Distinct masks in a batch: the Gaussian inverts a matrix for each."""
+MOST_NUMBERS = 400
 _JUDGED = 8
 """Masks under which each held-out row is predicted."""
 _PIECE = 1024
@@ -84,6 +85,11 @@ class ResidualAnyOrder(Model):
         self.coordinates = Coordinates(schema)
         self.levels = Levels(schema)
         n, c, width = len(self.coordinates), len(self.levels), self.levels.width
+        if n > MOST_NUMBERS:
+            raise UsageError(
+                f"anyorder inverts a matrix over the {n} numbers of a row for every mask; it takes up to {MOST_NUMBERS}."
+                " Leave columns out (schema={name: 'ignore'}), or take another model (genprob models)"
+            )
         self.base = Gaussian(n)
         self.inputs = Inputs(n, c, width)
         self.trunk = ResidualTrunk(self.inputs.width, hidden=hidden, blocks=blocks, dropout=dropout)

@@ -7,6 +7,7 @@ from genprob.testing import check
 
 SMALL = {"latent": 2, "hidden": (16,)}
 FAST = {
+    "anyorder": {"hidden": 32},
     "boltzmann": {"chains": 64, "temperatures": 50},
     "ali": SMALL,
     "gan": SMALL,

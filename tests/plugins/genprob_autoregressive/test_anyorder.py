@@ -134,6 +134,8 @@ def test_odd_options_and_columns(mixed):
     for options in ({"hidden": 0}, {"dropout": 1.0}, {"orders": 0}):
         with pytest.raises(UsageError):
             genprob.fit(mixed, model="anyorder", steps=0, **options)
+    with pytest.raises(UsageError, match="401 numbers"):
+        genprob.fit({"image": np.random.default_rng(0).normal(size=(5, 401))}, model="anyorder", steps=0)
     constant = genprob.fit({"c": np.full(30, 2.5), "x": np.arange(30.0) ** 1.5}, model="anyorder", steps=3, hidden=8)
     assert (constant.query(targets=["c"], given={"x": 3.0}, draws=50)["posterior"]["c"].values == 2.5).mean() > 0.9
     far = constant.query(targets=["c"], given={"x": 1e9}, draws=20)
