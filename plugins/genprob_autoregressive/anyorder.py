@@ -87,7 +87,7 @@ class ResidualAnyOrder(Model):
         n, c, width = len(self.coordinates), len(self.levels), self.levels.width
         if n > MOST_NUMBERS:
             raise UsageError(
-                f"anyorder inverts a matrix over the {n} numbers of a row for every mask; it takes up to {MOST_NUMBERS}."
+                f"anyorder inverts a matrix over the {n} numbers of a row for every mask, and takes {MOST_NUMBERS}."
                 " Leave columns out (schema={name: 'ignore'}), or take another model (genprob models)"
             )
         self.base = Gaussian(n)

@@ -47,7 +47,6 @@ def excess(reference, rows, steps, seed=0, holes=None):
 def test_conditionals_come_near_the_exact_ones_as_rows_grow():
     reference = references()["gaussian-mixture"]
     few, many = excess(reference, 100, 1000), excess(reference, 3000, 1000)
-    print(few, many)
     assert many < 0.15 and many < 0.7 * few
 
 
