@@ -150,6 +150,19 @@ class PseudoLikelihood(Energy, Protocol):
 
 
 @runtime_checkable
+class NoiseContrast(Energy, Protocol):
+    """An energy with noise of known density beside it, that covers its data."""
+
+    def draw_noise(self, count: int) -> Tensor:
+        """Points of the noise, `[count, *event]`."""
+        ...
+
+    def log_noise(self, points: Tensor) -> Tensor:
+        """Its log-density, `[n, *event] -> [n]`."""
+        ...
+
+
+@runtime_checkable
 class Game(Points, Protocol):
     """A sampler without a density, taught by a critic that tells its points from data.
 

@@ -53,6 +53,18 @@ def genprob_inferences() -> Iterable[InferenceSpec]:
         reference="Besag 1975",
     )
     yield InferenceSpec(
+        name="replay",
+        factory="genprob.engine.inferences.replay:replay",
+        summary="maximum likelihood of an energy by short chains from a buffer",
+        reference="Du and Mordatch 2019",
+    )
+    yield InferenceSpec(
+        name="nce",
+        factory="genprob.engine.inferences.nce:nce",
+        summary="noise-contrastive estimation of an energy",
+        reference="Gutmann and Hyvarinen 2010",
+    )
+    yield InferenceSpec(
         name="adversarial",
         factory="genprob.engine.inferences.adversarial:adversarial",
         summary="a game of critic and generator",

@@ -24,3 +24,10 @@ def genprob_models() -> Iterable[ModelSpec]:
         inferences=("pcd", "pseudolikelihood", "cd"),
         reference="Ackley, Hinton and Sejnowski 1985; Potts 1952",
     )
+    yield ModelSpec(
+        name="energy",
+        factory="genprob_energy.energy:DeepEnergy",
+        summary="deep energy: a network over encoded reals",
+        inferences=("replay", "nce", "pcd", "dsm"),
+        reference="LeCun et al. 2006; Du and Mordatch 2019",
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pyro
@@ -16,13 +15,13 @@ from genprob.data.schema import Schema
 from genprob.engine.transition import Kernel
 from genprob.errors import UsageError
 from genprob.metrics.partition import Partition, estimate, shares_of
-from genprob.model import Model
 from genprob.nets.heads import Heads
 from genprob.query.batch import QueryBatch
 from genprob.query.likelihood import log_ceiling, log_likelihood
 from genprob.query.log_evidence import LogEvidence
 from genprob_energy import evidence, marginal
 from genprob_energy.machine import BlockGibbs, Machine, MachinePath
+from genprob_energy.partitioned import Partitioned
 from genprob_energy.stored import Stored
 from genprob_energy.units import Units, visible_states
 
@@ -35,7 +34,7 @@ RESERVOIR = 512
 _SETTLE = 20
 
 
-class Layers(Model):
+class Layers(Partitioned):
     """An energy of visible units by support and binary hidden units, which are summed out in closed form.
 
     A subclass says what couples them: `machine`.
@@ -70,12 +69,6 @@ class Layers(Model):
         self.stored = Stored(min(RESERVOIR, 2 * chains), schema.width, temperatures, self.precision)
 
     # --- what the data decide
-
-    def structure(self) -> dict[str, Any]:
-        return {"incomplete": self.incomplete}
-
-    def build(self, structure: dict[str, Any]) -> None:
-        self.incomplete = structure["incomplete"]
 
     @torch.no_grad()
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
@@ -148,22 +141,7 @@ class Layers(Model):
 
     # --- the partition function
 
-    @torch.no_grad()
-    def conclude(self, batch: Batch, *, seed: int) -> list[str]:
-        """Estimates the partition function, and keeps it with draws of the joint; returns what was found."""
-        partition = self._estimate()
-        self.stored.keep(partition)
-        return [str(partition)]
-
-    def partition(self) -> Partition:
-        """The log-partition function, estimated now if no fit was finished; nats, relative to the energy."""
-        if not self.stored.known:
-            with torch.random.fork_rng(devices=[]), torch.no_grad():
-                torch.manual_seed(0)
-                self.stored.keep(self._estimate())
-        return self.stored.partition()
-
-    def _estimate(self) -> Partition:
+    def estimate_partition(self) -> Partition:
         exact, path = self.summed(), self.path(self.chains)
         shares = shares_of(path, self.temperatures)
         self.stored.shares.copy_(torch.tensor(shares, dtype=torch.float64))
@@ -248,10 +226,5 @@ class Layers(Model):
     def log_evidence(self, queries: QueryBatch) -> LogEvidence:
         return marginal.log_evidence(self, queries)
 
-    @torch.no_grad()
-    def score_rows(self, batch: Batch) -> Tensor:
-        return marginal.score(self, batch, batch.observed)
-
-    @torch.no_grad()
-    def score_masks(self, batch: Batch, masks: Tensor) -> Tensor:
-        return torch.stack([marginal.score(self, batch, batch.observed & mask) for mask in masks])
+    def score_seen(self, batch: Batch, observed: Tensor) -> Tensor:
+        return marginal.score(self, batch, observed)

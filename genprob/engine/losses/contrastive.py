@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from genprob.data.batch import Batch
@@ -11,7 +12,9 @@ from genprob.engine.descend import Loss
 from genprob.engine.move import Metrics
 
 
-def contrastive(model: Energy, chains: str, completions: str | None = None) -> Loss:
+def contrastive(
+    model: Energy, chains: str, completions: str | None = None, *, noise: float = 0.0, decay: float = 0.0
+) -> Loss:
     """Mean energy of the rows minus that of the block `chains` (Younes 1989; Hinton 2002).
 
     Its gradient estimates that of the negative log-likelihood; its value, near 0 at the optimum, measures nothing. The
@@ -21,12 +24,19 @@ def contrastive(model: Energy, chains: str, completions: str | None = None) -> L
         model: the energy.
         chains: block of the model's own points.
         completions: block with a point per row of the data, holes filled, instead of the model's points of rows.
+        noise: standard deviation of noise on the rows.
+        decay: weight of the mean squared energy of rows and chains, which keeps energies near 0.
     """
 
     def loss(blocks: Blocks, batch: Batch | None) -> tuple[Tensor, Metrics]:
         assert batch is not None
         rows = model.points(batch) if completions is None else blocks[completions][batch.index]
-        data, own = model.energy(rows).mean(), model.energy(blocks[chains].detach()).mean()
-        return data - own, {"positive": data, "negative": own}
+        if noise:
+            rows = rows + noise * torch.randn_like(rows)
+        data, own = model.energy(rows), model.energy(blocks[chains].detach())
+        value = data.mean() - own.mean()
+        if decay:
+            value = value + decay * (data.square().mean() + own.square().mean())
+        return value, {"positive": data.mean(), "negative": own.mean()}
 
     return loss

@@ -1,0 +1,284 @@
+"""The deep energy: a network over standardised reals."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genprob.data.batch import Batch
+from genprob.data.encoders import Encoder
+from genprob.data.schema import Schema
+from genprob.engine.kernels.hmc import HMC
+from genprob.engine.transition import Kernel
+from genprob.errors import UsageError
+from genprob.metrics.partition import Partition, anneal, estimate, shares_of
+from genprob.nets.mlp import mlp
+from genprob.query.batch import POINT, QueryBatch
+from genprob.query.diagnostics import log_mean_error
+from genprob.query.log_evidence import LogEvidence
+from genprob_energy.coordinates import EnergyPath, HeldHMC
+from genprob_energy.partitioned import Partitioned
+from genprob_energy.stored import Stored
+
+RESERVOIR = 512
+_CHAINS, _TEMPERATURES = 64, 60
+_QUICK = (16, 15)
+_ROWS = 50_000
+_LOG_2PI = math.log(2 * math.pi)
+
+
+class DeepEnergy(Partitioned):
+    """p(x) = exp(-E(z)) |dz/dx| / Z over encoded reals z: E is a network's output plus half the squared norm of z/s.
+
+    The normal base keeps the density proper wherever the network's tails go, and is where temperature paths begin. The
+    fitted model is the law of the energy, whatever chains it was learned with; short chains that never forgot where
+    they began have another, and queries do not use them. Rounded reals stand at their centres, so that the
+    probability of a cell is the density there times the cell's width.
+
+    See also: LeCun et al. 2006; Du and Mordatch 2019 (replay); Gutmann and Hyvaerinen 2010 (noise contrast); Nijkamp
+    et al. 2019 (what short chains learn).
+
+    Arguments:
+        hidden: widths of the network's hidden layers.
+        spread: standard deviation s of the normal base, in standard deviations of the data.
+        chains: parallel chains that estimate the partition function.
+        temperatures: steps of their path.
+    """
+
+    inferences: ClassVar[tuple[str, ...]] = ("replay", "nce", "pcd", "dsm")
+    noise_mean: Tensor
+    noise_factor: Tensor
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        hidden: tuple[int, ...] = (64, 64),
+        spread: float = 2.0,
+        chains: int = 256,
+        temperatures: int = 100,
+    ) -> None:
+        super().__init__(schema)
+        wrong = [v for v in schema if v.discrete]
+        if wrong:
+            raise UsageError(
+                f"variable {wrong[0].name!r} is {wrong[0].support.kind}: energy takes real, positive and interval "
+                "variables; rbm takes binaries and categories as well"
+            )
+        if min(chains, temperatures, *hidden) < 1 or not spread > 0:
+            raise UsageError(f"hidden={hidden}, spread={spread}, chains={chains}, temperatures={temperatures}: too few")
+        self.encoder, self.spread = Encoder(schema), spread
+        self.chains, self.temperatures = chains, temperatures
+        self.net = mlp(schema.width, hidden, 1)
+        self.register_buffer("noise_mean", torch.zeros(schema.width))
+        self.register_buffer("noise_factor", torch.eye(schema.width))
+        self.incomplete = False
+        self.stored = Stored(RESERVOIR, schema.width, temperatures, torch.float32)
+        self.precision = torch.float64  # of the data; points are standardised
+        self._sizes: list[tuple[float, float]] = [(0.0, 0.5), (1.0, 0.1)]
+
+    @torch.no_grad()
+    def prepare(self, batch: Batch, *, seed: int) -> list[str]:
+        self.encoder.fit(self.encoder.inside(batch.values), batch.observed)
+        self.incomplete = not bool(batch.observed.all())
+        points = torch.where(batch.observed, self.points(batch), 0.0)
+        self.noise_mean.copy_(points.mean(0))
+        covariance = points.T.cov().reshape(self.schema.width, -1) if len(points) > 1 else torch.eye(self.schema.width)
+        wide = 1.2 * covariance + 0.05 * torch.eye(self.schema.width, device=points.device)
+        self.noise_factor.copy_(torch.linalg.cholesky(wide))
+        return []
+
+    # --- an energy
+
+    def points(self, batch: Batch) -> Tensor:
+        return self._encoded(batch.values)
+
+    def _encoded(self, values: Tensor) -> Tensor:
+        return self.encoder.encode(self.encoder.inside(values.double())).clamp(-1e3, 1e3).float()
+
+    def energy(self, points: Tensor) -> Tensor:
+        """Nats, `[..., d] -> [...]`; the base is normalised."""
+        return self.net(points)[..., 0] - self.log_base(points)
+
+    def log_base(self, points: Tensor) -> Tensor:
+        """Log-density of the normal base."""
+        d = points.shape[-1]
+        return -0.5 * (points / self.spread).square().sum(-1) - d * (math.log(self.spread) + 0.5 * _LOG_2PI)
+
+    def guesses(self, count: int) -> Tensor:
+        return torch.randn(count, self.schema.width, device=self.noise_mean.device)
+
+    def completing_kernel(self, batch: Batch) -> Kernel:
+        return self._held(batch.observed, self.points(batch), warmup=10**6)
+
+    def _held(self, known: Tensor, value: Tensor, *, warmup: int) -> HeldHMC:
+        inner = HMC(lambda x: -self.energy(torch.where(known, value, x)), 5, warmup, mass="unit")
+        return HeldHMC(inner, known, value)
+
+    # --- noise contrast and scores
+
+    def draw_noise(self, count: int) -> Tensor:
+        unit = torch.randn(count, self.schema.width, device=self.noise_mean.device)
+        return self.noise_mean + unit @ self.noise_factor.mT
+
+    def log_noise(self, points: Tensor) -> Tensor:
+        unit = torch.linalg.solve_triangular(self.noise_factor, (points - self.noise_mean).mT, upper=False)
+        log_scale = self.noise_factor.diagonal().log().sum()
+        return -0.5 * unit.square().sum(0) - log_scale - 0.5 * len(self.noise_mean) * _LOG_2PI
+
+    def score(self, points: Tensor, noise: Tensor) -> Tensor:
+        """Minus the energy's slope. Raises `UsageError` unless one noise is used, since the energy knows of none."""
+        if bool((noise != noise[0]).any()):
+            raise UsageError("dsm of an energy takes one noise: give least and most the same value, such as 0.1")
+        with torch.enable_grad():
+            at = points.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(at).sum(), at, create_graph=True)
+        return -slope
+
+    # --- the partition function
+
+    def _path(self, known: Tensor, value: Tensor) -> EnergyPath:
+        def draw_base(rows: int) -> Tensor:
+            return self.spread * torch.randn(rows, self.schema.width, device=self.noise_mean.device)
+
+        return EnergyPath(self.log_base, draw_base, lambda x: self.net(x)[..., 0], known, value)
+
+    def estimate_partition(self) -> Partition:
+        free = torch.zeros(self.chains, self.schema.width, dtype=torch.bool, device=self.noise_mean.device)
+        path = self._path(free, torch.zeros_like(free, dtype=torch.float32))
+        shares = shares_of(path, self.temperatures)
+        path.tuning = False
+        self._sizes = path.sizes
+        self.stored.shares.copy_(torch.tensor(shares, dtype=torch.float64))
+        found, points = estimate(path, 0.0, shares, settle=50)
+        more = [points]
+        while sum(map(len, more)) < RESERVOIR:
+            for _ in range(30):
+                points = path.step(points, 1.0)
+            more.append(points)
+        self.stored.fill(torch.cat(more))
+        return found
+
+    # --- sampling and scoring
+
+    @torch.no_grad()
+    def draw(self, draws: int) -> np.ndarray:
+        self.partition()
+        points = self.stored.draw(draws)
+        free = torch.zeros_like(points, dtype=torch.bool)
+        path = self._path(free, points).of(free, points)
+        for _ in range(20):
+            points = path.step(points, 1.0)
+        return self._rows(points)
+
+    def _rows(self, points: Tensor) -> np.ndarray:
+        return self.encoder.snap(self.encoder.decode(points.double())).cpu().numpy()
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        x = self.encoder.inside(values.double())
+        width = torch.where(self.encoder.delta > 0, self.encoder.delta.clamp(min=1e-300).log(), 0.0)
+        z = self.encoder.encode(x).float()
+        return -self.energy(z).double() + (self.encoder.log_jacobian(x) + width).sum(-1)
+
+    @property
+    def log_partition(self) -> float:
+        """In nats, relative to `log_joint`."""
+        return self.partition().value
+
+    @property
+    def log_partition_se(self) -> float:
+        """Its standard error."""
+        return self.partition().error
+
+    @torch.no_grad()
+    def log_evidence(self, queries: QueryBatch) -> LogEvidence:
+        partition, known = self.partition(), queries.kind == POINT
+        value, error = np.zeros(len(queries)), np.zeros(len(queries))
+        whole, some = known.all(1), known.any(1) & ~known.all(1)
+        if whole.any():
+            rows = torch.as_tensor(queries.a[whole], device=self.noise_mean.device)
+            value[whole] = self.log_joint(rows).cpu().numpy() - partition.value
+        if some.any():
+            weight = self._annealed(queries.take(some), _CHAINS, _TEMPERATURES)[0].cpu().numpy()
+            value[some] = np.logaddexp.reduce(weight, axis=1) - math.log(_CHAINS) - partition.value
+            error[some] = log_mean_error(weight)
+        return LogEvidence(value, error, "estimate", "joint", partition.error)
+
+    def score_seen(self, batch: Batch, observed: Tensor) -> Tensor:
+        values = np.where(observed.cpu().numpy(), batch.values.double().cpu().numpy(), np.nan)
+        queries = QueryBatch.from_values(batch.schema, values)
+        self.partition()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            if bool(observed.all()):
+                return torch.as_tensor(self.log_evidence(queries).value, device=batch.values.device)
+            weight = self._annealed(queries, *_QUICK)[0]
+        return torch.logsumexp(weight, 1) - math.log(_QUICK[0]) - self.partition().value
+
+    def _annealed(self, queries: QueryBatch, chains: int, temperatures: int) -> tuple[Tensor, Tensor]:
+        """log of unbiased estimates `[Q, chains]` of Z times p(points of the queries), and points `[Q, chains, d]`."""
+        known, value, log_jacobian = self._given(queries)
+        shares, step = self.stored.path(temperatures), max(1, _ROWS // chains)
+        weights, points = [], []
+        for first in range(0, len(queries), step):
+            at, to = (x[first : first + step].repeat_interleave(chains, 0) for x in (known, value))
+            path = self._path(at, to)
+            path.sizes, path.tuning = self._sizes, False
+            weight, found = anneal(path, shares)
+            base = -0.5 * (to / self.spread).square() - math.log(self.spread) - 0.5 * _LOG_2PI
+            weights.append((weight + torch.where(at, base, 0.0).double().sum(-1)).reshape(-1, chains))
+            points.append(found.reshape(-1, chains, found.shape[-1]))
+        return torch.cat(weights) + log_jacobian[:, None], torch.cat(points)
+
+    def _given(self, queries: QueryBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Which coordinates are given `[Q, d]`, to what, and log |dz/dx| of them and of their cells' widths, `[Q]`."""
+        device = self.noise_mean.device
+        known = torch.as_tensor(queries.kind == POINT, device=device)
+        centre = self.encoder.decode(torch.zeros(self.schema.width, dtype=torch.float64, device=device))
+        x = self.encoder.inside(torch.where(known, torch.as_tensor(np.nan_to_num(queries.a), device=device), centre))
+        width = torch.where(self.encoder.delta > 0, self.encoder.delta.clamp(min=1e-300).log(), 0.0)
+        slope = torch.where(known, self.encoder.log_jacobian(x) + width, 0.0).sum(-1)
+        return known, self.encoder.encode(x).float(), slope
+
+    # --- clamped chains
+
+    def unclampable(self, queries: QueryBatch) -> list[str]:
+        points = ((queries.kind == POINT) | (queries.kind == 0)).all(1)
+        return ["" if p else "the chains of a deep energy are held to values only" for p in points]
+
+    @torch.no_grad()
+    def clamp(self, queries: QueryBatch, chains: int) -> EnergyChains:
+        self.partition()
+        return EnergyChains(self, queries, chains)
+
+
+class EnergyChains:
+    """HMC chains of each query, half of them from kept draws, half from chains annealed under the evidence."""
+
+    def __init__(self, model: DeepEnergy, queries: QueryBatch, chains: int) -> None:
+        self.model, self.chains = model, chains
+        known, value, _ = model._given(queries)
+        self.known, self.value = known[:, None], value[:, None]
+        self.log_weight, self.points = model._annealed(queries, max(chains, 32), _TEMPERATURES)
+
+    def start(self) -> Tensor:
+        queries, _, d = self.points.shape
+        out = self.model.stored.draw(queries * self.chains).reshape(queries, self.chains, d)
+        chosen = torch.multinomial(torch.softmax(self.log_weight, 1), self.chains, replacement=True)
+        out[:, 1::2] = self.points.gather(1, chosen[..., None].expand(-1, -1, d))[:, 1::2]
+        return torch.where(self.known, self.value, out)
+
+    def kernel(self, warmup: int) -> Kernel:
+        return self.model._held(self.known, self.value, warmup=warmup)
+
+    def rows(self, points: Tensor) -> np.ndarray:
+        return self.model._rows(points)
+
+    def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
+        weight, partition = self.log_weight.cpu().numpy(), self.model.partition()
+        value = np.logaddexp.reduce(weight, axis=1) - math.log(weight.shape[1]) - partition.value
+        return value, np.hypot(log_mean_error(weight), partition.error)

@@ -1,0 +1,167 @@
+"""Deep energies against quadrature in the plane: log Z, log p, marginals, conditionals; bad energies are told."""
+
+import numpy as np
+import pytest
+import torch
+
+import genprob
+from genprob.errors import Diverged, PluginError, UsageError
+from genprob.testing.tables import mixed
+from genprob_energy.energy import DeepEnergy
+
+GRID = np.linspace(-4.5, 4.5, 181)
+STEP = GRID[1] - GRID[0]
+
+
+def ring(rows=2000, seed=0):
+    rng = np.random.default_rng(seed)
+    angle, radius = rng.random(rows) * 2 * np.pi, 2 + 0.3 * rng.normal(size=rows)
+    return {"x": radius * np.cos(angle), "y": radius * np.sin(angle)}
+
+
+def eight(rows=2000, seed=0):
+    rng = np.random.default_rng(seed)
+    angle = rng.integers(0, 8, rows) * np.pi / 4
+    return {"x": 2 * np.cos(angle) + 0.3 * rng.normal(size=rows), "y": 2 * np.sin(angle) + 0.3 * rng.normal(size=rows)}
+
+
+def moons(rows=2000, seed=0):
+    rng = np.random.default_rng(seed)
+    angle, upper = rng.random(rows) * np.pi, rng.random(rows) < 0.5
+    x = np.where(upper, np.cos(angle), 1 - np.cos(angle)) + 0.15 * rng.normal(size=rows)
+    y = np.where(upper, np.sin(angle), 0.5 - np.sin(angle)) + 0.15 * rng.normal(size=rows)
+    return {"x": x, "y": y}
+
+
+def plane(joint):
+    """log p on a grid, `[x, y]`, straight from the energy, normalised by quadrature; and log Z by quadrature."""
+    x, y = np.meshgrid(GRID, GRID, indexing="ij")
+    values = torch.as_tensor(np.stack([x, y], -1))
+    with torch.no_grad():
+        log_mass = joint.model.log_joint(values).numpy()
+    log_z = np.logaddexp.reduce(log_mass.ravel()) + 2 * np.log(STEP)
+    return log_mass - log_z, log_z
+
+
+@pytest.fixture(scope="module", params=[ring, eight, moons], ids=["ring", "eight", "moons"])
+def joint(request):
+    return genprob.fit(request.param(), DeepEnergy, inference={"name": "nce", "lr": 1e-2}, steps=250, hidden=(32, 32))
+
+
+def test_log_partition_is_that_of_quadrature(joint):
+    found, (_, truth) = joint.model.partition(), plane(joint)
+    assert found.kind == "estimate" and not found.interval and found.reliable
+    assert abs(found.value - truth) < 5 * found.error + 5e-3
+    assert found.error < 0.1 and found.optimistic == pytest.approx(found.conservative, abs=0.3)
+
+
+def test_what_is_known_of_a_row_has_the_marginal_density(joint):
+    log_p, log_z = plane(joint)
+    marginal = np.logaddexp.reduce(log_p, axis=1) + np.log(STEP)
+    at = np.arange(60, 121, 10)
+    found = joint.log_prob({"x": GRID[at]})
+    error = np.hypot(found["standard_error"].values, found.attrs["log_partition_se"])
+    assert (np.abs(found["log_prob"].values - marginal[at]) < 5 * error + 0.01).all() and error.max() < 0.3
+    whole = joint.log_prob({"x": GRID[at], "y": GRID[at]})
+    shared = joint.model.partition().value - log_z
+    np.testing.assert_allclose(whole["log_prob"].values + shared, log_p[at, at], atol=1e-4)
+
+
+def test_draws_are_those_of_the_energy(joint):
+    log_p, _ = plane(joint)
+    drawn = joint.sample(4000)
+    for name, axis in (("x", 1), ("y", 0)):
+        mass = np.exp(log_p).sum(axis) * STEP**2
+        below = np.cumsum(mass)
+        for level in (0.1, 0.3, 0.5, 0.7, 0.9):
+            edge = GRID[np.searchsorted(below, level)] + STEP / 2
+            wanted = mass[edge >= GRID].sum()
+            assert abs(float((drawn[name] <= edge).mean()) - wanted) < 0.08  # a reservoir of 512 draws
+
+
+def test_conditionals_are_those_of_quadrature_whatever_answers():
+    joint = genprob.fit(moons(), DeepEnergy, inference={"name": "nce", "lr": 1e-2}, steps=250, hidden=(32, 32))
+    log_p, _ = plane(joint)
+    at = int(np.argmin(np.abs(GRID - 1.0)))
+    share = np.exp(log_p[at] - np.logaddexp.reduce(log_p[at]))
+    mean, square = share @ GRID, share @ GRID**2
+    evidence = np.logaddexp.reduce(log_p[at]) + np.log(STEP)
+    for strategy in ("clamped", "smc"):
+        found = joint.query(["y"], {"x": float(GRID[at])}, strategy=strategy, draws=2000)
+        y = found["posterior"]["y"].values
+        assert abs(y.mean() - mean) < 0.15 * np.sqrt(square - mean**2) + 0.02
+        assert y.std() == pytest.approx(np.sqrt(square - mean**2), rel=0.2)
+        error = np.hypot(found.attrs["log_evidence_se"], joint.model.partition().error)
+        assert abs(found.attrs["log_evidence"] - evidence) < 5 * error + 0.02
+
+
+def test_every_inference_learns_the_ring():
+    """Held-out nats, exact by quadrature, against one Gaussian's."""
+    train, test = ring(), ring(500, seed=1)
+    rows = np.stack([test["x"], test["y"]], 1)
+    gaussian = 0.5 * np.log(np.linalg.det(np.cov(rows.T))) + np.log(2 * np.pi) + 1
+    options = {
+        "replay": {"steps": 250, "lr": 1e-2, "k": 5, "chains": 128, "buffer": 1024},
+        "pcd": {"steps": 250, "lr": 1e-2},
+        "nce": {"steps": 250, "lr": 1e-2},
+        "dsm": {"steps": 400, "lr": 1e-2, "least": 0.2, "most": 0.2},
+    }
+    for name, given in options.items():
+        steps = given.pop("steps")
+        joint = genprob.fit(train, DeepEnergy, inference={"name": name, **given}, steps=steps, hidden=(32, 32))
+        _, log_z = plane(joint)
+        with torch.no_grad():
+            nats = log_z - joint.model.log_joint(torch.as_tensor(rows)).numpy().mean()
+        assert nats < gaussian - 0.25, name
+
+
+def test_holes_are_sampled_while_learning():
+    train = ring()
+    holed = {name: np.where(np.random.default_rng(3).random(2000) < 0.2, np.nan, x) for name, x in train.items()}
+    joint = genprob.fit(holed, DeepEnergy, inference={"name": "nce", "lr": 1e-2}, steps=200, hidden=(32, 32))
+    _, log_z = plane(joint)
+    rows = torch.as_tensor(np.stack([train["x"], train["y"]], 1))
+    with torch.no_grad():
+        nats = log_z - joint.model.log_joint(rows).numpy().mean()
+    assert nats < 3.1  # one Gaussian: 3.55
+
+
+def test_categories_are_refused_with_what_is_taken():
+    with pytest.raises(UsageError, match=r"energy takes real, positive and interval variables; rbm takes binaries"):
+        genprob.fit(mixed().drop_vars("visits"), DeepEnergy, steps=0)
+
+
+class NoNumber(DeepEnergy):
+    """An energy that is no number."""
+
+    def energy(self, points):
+        return super().energy(points) * torch.nan
+
+
+class WrongShape(DeepEnergy):
+    """An energy with a number too many."""
+
+    def energy(self, points):
+        return super().energy(points)[..., None]
+
+
+@pytest.mark.parametrize("inference", ["replay", "pcd"])
+def test_energies_that_are_no_numbers_or_of_the_wrong_shape_are_named(inference):
+    with pytest.raises(PluginError, match=r"NoNumber.energy is no finite number at \d+ of the"):
+        genprob.fit(ring(50), NoNumber, inference=inference, steps=2)
+    with pytest.raises(PluginError, match=r"WrongShape.energy returned the shape \(\d+, 1\) for"):
+        genprob.fit(ring(50), WrongShape, inference=inference, steps=2)
+
+
+def test_chains_that_explode_are_told(tmp_path):
+    with pytest.raises(Diverged, match="last good checkpoint is kept"):
+        genprob.fit(
+            ring(200), DeepEnergy, steps=200, out=tmp_path / "run",
+            inference={"name": "replay", "kernel": "langevin", "size": 40.0, "k": 40},
+        )  # fmt: skip
+    assert genprob.load(tmp_path / "run").run is not None
+
+
+def test_one_noise_is_asked_of_score_matching():
+    with pytest.raises(UsageError, match="give least and most the same value"):
+        genprob.fit(ring(50), DeepEnergy, inference="dsm", steps=2)
