@@ -25,9 +25,10 @@ from genprob_energy.partitioned import Partitioned
 from genprob_energy.stored import Stored
 
 RESERVOIR = 512
-_CHAINS, _TEMPERATURES = 64, 60
+_CHAINS, _TEMPERATURES = 64, 40
 _QUICK = (16, 15)
 _ROWS = 50_000
+_LEAPFROGS = 5
 _LOG_2PI = math.log(2 * math.pi)
 
 
@@ -115,8 +116,8 @@ class DeepEnergy(Partitioned):
     def completing_kernel(self, batch: Batch) -> Kernel:
         return self._held(batch.observed, self.points(batch), warmup=10**6)
 
-    def _held(self, known: Tensor, value: Tensor, *, warmup: int) -> HeldHMC:
-        inner = HMC(lambda x: -self.energy(torch.where(known, value, x)), 5, warmup, mass="unit")
+    def _held(self, known: Tensor, value: Tensor, *, warmup: int, leapfrogs: int = 5) -> HeldHMC:
+        inner = HMC(lambda x: -self.energy(torch.where(known, value, x)), leapfrogs, warmup, mass="unit")
         return HeldHMC(inner, known, value)
 
     # --- noise contrast and scores
@@ -273,7 +274,7 @@ class EnergyChains:
         return torch.where(self.known, self.value, out)
 
     def kernel(self, warmup: int) -> Kernel:
-        return self.model._held(self.known, self.value, warmup=warmup)
+        return self.model._held(self.known, self.value, warmup=warmup, leapfrogs=_LEAPFROGS)
 
     def rows(self, points: Tensor) -> np.ndarray:
         return self.model._rows(points)

@@ -21,7 +21,7 @@ from genprob.results.record import Marginal
 if TYPE_CHECKING:
     from genprob.joint import Joint
 
-CHAINS, KEPT = 8, 250
+CHAINS, KEPT = 8, 500
 """Chains of a query, and draws kept of each."""
 MOST_RHAT, LEAST_ESS = 1.01, 100.0
 _NUMBERS = 20_000_000
@@ -31,7 +31,7 @@ _NUMBERS = 20_000_000
 class Clamped:
     """Markov chains of the model given the evidence (Geman and Geman 1984), judged by how well they mixed.
 
-    Half of the chains begin at draws of the joint, half where the model's guide puts them; the first half of all
+    Half of the chains begin at draws of the joint, half where the model's guide puts them; the first fifth of all
     steps is forgotten. The computation fails where the rank-normalised R-hat of an asked variable (of each category's
     indicator) is above 1.01 or the draws are worth fewer than 100.
     """
@@ -41,7 +41,7 @@ class Clamped:
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Clamps):
             return [Refusal("the model has no chains that can be held to evidence")] * len(queries)
-        offer = Offer("consistent", "joint", "steps", float(CHAINS * KEPT * 2), "the model's chains are held to it")
+        offer = Offer("consistent", "joint", "steps", float(CHAINS * KEPT), "the model's chains are held to it")
         return [Refusal(reason) if reason else offer for reason in joint.model.unclampable(queries)]
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
@@ -66,7 +66,7 @@ class Clamped:
     def _some(self, joint: Joint, queries: QueryBatch, draws: int, kept: int, stride: int) -> Answers:
         assert isinstance(joint.model, Clamps)
         chains = joint.model.clamp(queries, CHAINS)
-        warmup = kept * stride
+        warmup = max(200, kept * stride // 4)
         kernel, position = chains.kernel(warmup), chains.start()
         memory = kernel.init(position)
         rows = np.empty((kept, len(queries), CHAINS, queries.schema.width))
@@ -112,7 +112,7 @@ def _mixing(queries: QueryBatch, rows: Tensor) -> tuple[np.ndarray, np.ndarray, 
         x = rows[:, index, :, j].movedim(1, 2)  # [draw, chain, query]
         parts = [x] if levels <= 2 else [(x == level).double() for level in range(levels)]
         for part in parts:
-            worst[index] = np.fmax(worst[index], rhat(part).numpy())
+            worst[index] = np.fmax(worst[index], np.nan_to_num(rhat(part).numpy(), nan=np.inf))
             size = ess_bulk(part).numpy()
             each[index, j] = np.fmin(each[index, j], size)
             worth[index] = np.fmin(worth[index], size)
