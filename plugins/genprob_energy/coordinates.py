@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genprob.engine.kernels.hmc import HMC
+from genprob.engine.move import Metrics
+from genprob.engine.state import Memory
+from genprob.errors import PluginError
 
 _TARGET = 0.8
 _LEAPFROGS = 6
+
+
+def sloped(net: nn.Sequential, points: Tensor) -> tuple[Tensor, Tensor]:
+    """A perceptron's one output `[...]` and its gradient `[..., d]`, by hand: a third of what autograd takes.
+
+    Raises `PluginError` for layers other than linear ones and SiLU.
+    """
+    at, slopes = points, []
+    for layer in net:
+        if isinstance(layer, nn.Linear):
+            at = torch.nn.functional.linear(at, layer.weight, layer.bias)
+            slopes.append(layer.weight)
+        elif isinstance(layer, nn.SiLU):
+            gate = torch.sigmoid(at)
+            slopes.append(gate * (1 + at * (1 - gate)))
+            at = at * gate
+        else:
+            raise PluginError(f"an energy's network is of linear layers and SiLU, not {type(layer).__name__}")
+    gradient = at.new_ones(at.shape)
+    for layer, slope in zip(reversed(net), reversed(slopes), strict=True):
+        gradient = gradient @ slope if isinstance(layer, nn.Linear) else gradient * slope
+    return at[..., 0], gradient
 
 
 @dataclass(eq=False)
@@ -23,34 +48,32 @@ class EnergyPath:
     share, and fixed afterwards.
 
     Arguments:
-        log_base: normalised log-density of the base, `[n, d] -> [n]`.
-        draw_base: draws of it, `rows -> [rows, d]`.
-        net: what is added to the energy, `[n, d] -> [n]`.
+        net: what is added to the energy, `[n, d] -> [n, 1]`.
+        spread: standard deviation of the base.
         known: `[rows, d]` bool, coordinates that are given.
         value: `[rows, d]` to what.
     """
 
-    log_base: Callable[[Tensor], Tensor]
-    draw_base: Callable[[int], Tensor]
-    net: Callable[[Tensor], Tensor]
+    net: nn.Sequential
+    spread: float
     known: Tensor
     value: Tensor
     sizes: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.5)])
     tuning: bool = True
 
     def start(self) -> Tensor:
-        return self._held(self.draw_base(len(self.known)))
+        return self._held(self.spread * torch.randn_like(self.value))
 
     def log_density(self, points: Tensor, share: float) -> Tensor:
-        return (self.log_base(points) - share * self.net(points)).double()
+        return (log_normal(points, self.spread) - share * self.net(points)[..., 0]).double()
 
     def step(self, points: Tensor, share: float) -> Tensor:
-        # Known coordinates change nothing, so whatever they do in between is forgotten.
-        kernel = HMC(lambda x: self.log_density(self._held(x), share), _LEAPFROGS, mass="unit", size=self._size(share))
+        target = HeldDensity(self.net, self.spread, self.known, self.value, share)
+        size = self._size(share)
+        kernel = HMC(target, _LEAPFROGS, mass="unit", size=size, value_and_gradient=target.slope)
         new, _, told = kernel.step(points, kernel.init(points))
         if self.tuning:
-            factor = float(np.exp(float(told["acceptance"].mean()) - _TARGET))
-            self.sizes.append((share, kernel.size * factor))
+            self.sizes.append((share, size * float(np.exp(float(told["acceptance"].mean()) - _TARGET))))
         return self._held(new)
 
     def _size(self, share: float) -> float:
@@ -64,7 +87,35 @@ class EnergyPath:
 
     def of(self, known: Tensor, value: Tensor) -> EnergyPath:
         """The same path with other coordinates known, its step sizes as they are."""
-        return EnergyPath(self.log_base, self.draw_base, self.net, known, value, self.sizes, tuning=False)
+        return EnergyPath(self.net, self.spread, known, value, self.sizes, tuning=False)
+
+
+def log_normal(points: Tensor, spread: float) -> Tensor:
+    """Log-density of independent normals of one spread, `[..., d] -> [...]`."""
+    d = points.shape[-1]
+    return -0.5 * (points / spread).square().sum(-1) - d * (math.log(spread) + 0.5 * math.log(2 * math.pi))
+
+
+@dataclass(frozen=True, eq=False)
+class HeldDensity:
+    """The log-density of a share of an energy's path, whatever stands at the known coordinates."""
+
+    net: nn.Sequential
+    spread: float
+    known: Tensor
+    value: Tensor
+    share: float = 1.0
+
+    def __call__(self, points: Tensor) -> Tensor:
+        at = torch.where(self.known, self.value, points)
+        return log_normal(at, self.spread) - self.share * self.net(at)[..., 0]
+
+    def slope(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """The log-density and its gradient, 0 in the known coordinates."""
+        at = torch.where(self.known, self.value, points)
+        value, gradient = sloped(self.net, at)
+        down = torch.where(self.known, 0.0, -at / self.spread**2 - self.share * gradient)
+        return log_normal(at, self.spread) - self.share * value, down
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +131,12 @@ class HeldHMC:
     known: Tensor
     value: Tensor
 
-    def init(self, position: Tensor):
+    def init(self, position: Tensor) -> Memory:
         return self.inner.init(position)
 
-    def step(self, position: Tensor, memory: dict):
+    def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
         new, memory, told = self.inner.step(position, memory)
         return torch.where(self.known, self.value, new), memory, told
 
-    def adapt(self, position: Tensor, memory: dict, metrics: dict):
+    def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
         return self.inner.adapt(position, memory, metrics)

@@ -20,7 +20,7 @@ from genprob.nets.mlp import mlp
 from genprob.query.batch import POINT, QueryBatch
 from genprob.query.diagnostics import log_mean_error
 from genprob.query.log_evidence import LogEvidence
-from genprob_energy.coordinates import EnergyPath, HeldHMC
+from genprob_energy.coordinates import EnergyPath, HeldDensity, HeldHMC, log_normal
 from genprob_energy.partitioned import Partitioned
 from genprob_energy.stored import Stored
 
@@ -103,12 +103,7 @@ class DeepEnergy(Partitioned):
 
     def energy(self, points: Tensor) -> Tensor:
         """Nats, `[..., d] -> [...]`; the base is normalised."""
-        return self.net(points)[..., 0] - self.log_base(points)
-
-    def log_base(self, points: Tensor) -> Tensor:
-        """Log-density of the normal base."""
-        d = points.shape[-1]
-        return -0.5 * (points / self.spread).square().sum(-1) - d * (math.log(self.spread) + 0.5 * _LOG_2PI)
+        return self.net(points)[..., 0] - log_normal(points, self.spread)
 
     def guesses(self, count: int) -> Tensor:
         return torch.randn(count, self.schema.width, device=self.noise_mean.device)
@@ -117,7 +112,8 @@ class DeepEnergy(Partitioned):
         return self._held(batch.observed, self.points(batch), warmup=10**6)
 
     def _held(self, known: Tensor, value: Tensor, *, warmup: int, leapfrogs: int = 5) -> HeldHMC:
-        inner = HMC(lambda x: -self.energy(torch.where(known, value, x)), leapfrogs, warmup, mass="unit")
+        target = HeldDensity(self.net, self.spread, known, value)
+        inner = HMC(target, leapfrogs, warmup, mass="unit", value_and_gradient=target.slope)
         return HeldHMC(inner, known, value)
 
     # --- noise contrast and scores
@@ -143,10 +139,7 @@ class DeepEnergy(Partitioned):
     # --- the partition function
 
     def _path(self, known: Tensor, value: Tensor) -> EnergyPath:
-        def draw_base(rows: int) -> Tensor:
-            return self.spread * torch.randn(rows, self.schema.width, device=self.noise_mean.device)
-
-        return EnergyPath(self.log_base, draw_base, lambda x: self.net(x)[..., 0], known, value)
+        return EnergyPath(self.net, self.spread, known, value)
 
     def estimate_partition(self) -> Partition:
         free = torch.zeros(self.chains, self.schema.width, dtype=torch.bool, device=self.noise_mean.device)

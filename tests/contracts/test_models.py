@@ -10,7 +10,7 @@ FAST = {
     "anyorder": {"hidden": 32},
     "boltzmann": {"chains": 64, "temperatures": 50},
     "ali": SMALL,
-    "energy": {"hidden": (16,), "chains": 64, "temperatures": 40},
+    "energy": {"hidden": (8,), "chains": 32, "temperatures": 30},
     "flow": {"hidden": (16,), "layers": 2, "components": 2, "completions": 2},
     "gan": SMALL,
     "made": {"hidden": (32,), "bins": 8, "completions": 2},

@@ -31,7 +31,7 @@ _NUMBERS = 20_000_000
 class Clamped:
     """Markov chains of the model given the evidence (Geman and Geman 1984), judged by how well they mixed.
 
-    Half of the chains begin at draws of the joint, half where the model's guide puts them; the first fifth of all
+    Half of the chains begin at draws of the joint, half where the model's guide puts them; the first sixth of all
     steps is forgotten. The computation fails where the rank-normalised R-hat of an asked variable (of each category's
     indicator) is above 1.01 or the draws are worth fewer than 100.
     """
@@ -66,7 +66,7 @@ class Clamped:
     def _some(self, joint: Joint, queries: QueryBatch, draws: int, kept: int, stride: int) -> Answers:
         assert isinstance(joint.model, Clamps)
         chains = joint.model.clamp(queries, CHAINS)
-        warmup = max(200, kept * stride // 4)
+        warmup = max(100, kept * stride // 5)
         kernel, position = chains.kernel(warmup), chains.start()
         memory = kernel.init(position)
         rows = np.empty((kept, len(queries), CHAINS, queries.schema.width))
