@@ -136,8 +136,8 @@ class ChEES:
         if memory["scale"] is not before["scale"]:
             # The same length in the units of the new mass: the criterion minds the widest direction most.
             log_length = log_length + (self._widest(before) / self._widest(memory)).log()
-        # Neither shorter than a leapfrog nor longer than what is ever walked.
-        length = torch.minimum(torch.maximum(log_length.exp(), memory["size"]), self.longest * memory["size"])
+        # No longer than what is ever walked; the step sizes that are tried swing too far to be a limit themselves.
+        length = torch.minimum(log_length.exp(), self.longest * memory["log_average"].exp())
         weight = (done + 1) ** -0.5
         mean = weight * length.log() + (1 - weight) * memory["log_trajectory"]
         last = done + 1 == self.warmup
