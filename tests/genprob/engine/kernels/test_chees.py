@@ -1,5 +1,7 @@
 """ChEES: the length of a trajectory is learned, for each query by itself, and is then frozen."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -30,3 +32,20 @@ def test_queries_learn_lengths_of_their_own_and_wait_for_the_longest():
     length = stats["trajectory"][-1]
     assert float(length[1] / length[0]) > 2.5
     assert stats["leapfrogs"].shape == (8, 2) and bool((stats["leapfrogs"][:, 1] >= stats["leapfrogs"][:, 0]).all())
+
+
+def test_a_query_whose_trajectory_is_over_stands_still():
+    seen = []
+
+    def log_density(x):
+        seen.append(x[:, 0].detach().clone())
+        return normal(x)
+
+    kernel = ChEES(log_density, mass="unit")
+    at = torch.randn(2, 3, 4).double()
+    memory = kernel.init(at) | {"size": torch.tensor([0.1, 0.1]).double(), "drawn": 2}
+    memory |= {"trajectory": torch.tensor([0.4, 2.0]).double()}
+    seen.clear()
+    _, _, metrics = kernel.step(at, memory)
+    walked = [1 + sum(not torch.equal(a[q], b[q]) for a, b in pairwise(seen)) for q in (0, 1)]
+    assert metrics["leapfrogs"].tolist() == [3, 15] and walked == [4, 16]

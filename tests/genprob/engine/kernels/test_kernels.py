@@ -141,6 +141,17 @@ def test_a_kernel_is_pure(continuous):
     assert torch.equal(found[0][0], found[1][0]) and found[0][1] == 1 and memory["adapted"] == 0
 
 
+def test_after_the_warmup_nothing_is_learned_any_more(continuous):
+    kernel = continuous(gaussian, warmup=5)
+    at = torch.randn(6, 3).double()
+    memory = kernel.init(at)
+    for count in range(8):
+        at, memory, metrics = kernel.step(at, memory)
+        learned = kernel.adapt(at, memory, metrics)
+        assert (learned is memory) == (count >= 5)
+        memory = learned
+
+
 def test_single_precision_is_kept(continuous):
     draws, stats = sample(continuous(lambda x: -0.5 * x.square().sum(-1)), torch.randn(16, 2), warmup=20, draws=10)
     assert draws.dtype == torch.float32 and stats["step_size"].dtype == torch.float32
