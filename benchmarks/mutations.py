@@ -183,6 +183,62 @@ MUTATIONS = (
         "/ (count * count)",
         ("tests/genprob/metrics/test_crps.py",),
     ),
+    Mutation(
+        "MADE: a hidden unit sees one degree more than its own",
+        "plugins/genprob_autoregressive/masked_network.py",
+        "return (after[:, None] >= before)",
+        "return (after[:, None] >= before - 1)",
+        ("tests/plugins/genprob_autoregressive/test_ordered.py",),
+    ),
+    Mutation(
+        "MADE: the order is not inverted to places",
+        "plugins/genprob_autoregressive/made.py",
+        "self.net(self.indicators(levels, known), torch.argsort(order))",
+        "self.net(self.indicators(levels, known), order)",
+        ("tests/plugins/genprob_autoregressive/test_ordered.py",),
+    ),
+    Mutation(
+        "the mean over orders without log K",
+        "plugins/genprob_autoregressive/ordered.py",
+        "torch.logsumexp(each, 0) - math.log(len(each))",
+        "torch.logsumexp(each, 0)",
+        ("tests/plugins/genprob_autoregressive/test_ordered.py",),
+    ),
+    Mutation(
+        "completions of a row with holes are not weighted",
+        "plugins/genprob_autoregressive/ordered.py",
+        "share = torch.softmax(log_weight, 1)\n            value",
+        "share = torch.softmax(0 * log_weight, 1)\n            value",
+        ("tests/plugins/genprob_autoregressive/test_ordered.py",),
+    ),
+    Mutation(
+        "NADE: a column sees itself",
+        "plugins/genprob_autoregressive/set_network.py",
+        "torch.cat([nothing, ordered[:, :-1].cumsum(1)], 1)",
+        "ordered.cumsum(1)",
+        ("tests/plugins/genprob_autoregressive/test_ordered.py",),
+    ),
+    Mutation(
+        "a bin's uniform density without its width",
+        "plugins/genprob_autoregressive/bins.py",
+        "torch.log(torch.where(empty, 1.0, b - a)) - torch.log(wide)",
+        "torch.log(torch.where(empty, 1.0, b - a))",
+        ("tests/plugins/genprob_autoregressive/test_bins.py",),
+    ),
+    Mutation(
+        "flow: the encoder's log-Jacobian is missing",
+        "plugins/genprob_flow/flow.py",
+        "return self._log_flow(z) + self.encoder.log_jacobian(values).sum(-1)",
+        "return self._log_flow(z)",
+        ("tests/plugins/genprob_flow/test_flow.py",),
+    ),
+    Mutation(
+        "flow: a proposal's truncation is left out of its density",
+        "plugins/genprob_flow/guide.py",
+        "torch.log(scale) - total",
+        "torch.log(scale)",
+        ("tests/plugins/genprob_flow/test_flow.py",),
+    ),
 )
 
 

@@ -331,3 +331,8 @@ def test_nade_over_all_orders_is_asked_with_the_evidence_first():
     with torch.no_grad():
         truth = model.log_probs(levels, known, order)[0, model.bins.starts[0] : model.bins.starts[1]].exp()
     assert answer["marginals"]["a_pmf"].values == pytest.approx(truth.numpy(), abs=1e-5)
+
+
+def test_an_audit_finds_nothing_against_exact_conditionals():
+    cells = joint_of(MADE, FEW).audit(queries=40, shares=(0.5,))
+    assert set(cells["strategy"].values) == {"closed-form"} and (cells["verdict"].values == "ok").all()
