@@ -9,7 +9,7 @@ import torch
 
 from genprob.data.batch import Batch
 from genprob.query.batch import NOTHING, POINT, QueryBatch
-from genprob.query.capabilities import Draws, ScoresRows
+from genprob.query.capabilities import Draws, ScoresGiven, ScoresRows
 from genprob.query.drawn_density import DRAWS, DrawnDensity
 from genprob.query.likelihood import log_ceiling
 
@@ -32,6 +32,11 @@ def judge(joint: Joint, queries: QueryBatch, log_evidence: np.ndarray) -> tuple[
     points = queries.kind == POINT
     softer = ((queries.kind != NOTHING) & ~points).any(1)
     rank, score = _ranks(joint, queries, points)
+    both = np.flatnonzero(softer & points.any(1))
+    if len(both) and isinstance(
+        joint.model, ScoresGiven
+    ):  # what is subtracted must be of the same law as the log-evidence
+        score[both] = joint.model.log_evidence(queries.only(points).take(both)).value
     floor = -np.log(max(joint.rows, 1))
     statuses, reasons = [], []
     for q in range(len(queries)):

@@ -354,6 +354,7 @@ def random_masks(rows: int, width: int, device: torch.device) -> Tensor:
     The number of shown cells is uniform on 0..width-1, stratified over the masks; which ones is random.
     """
     distinct = min(MASKS, rows)
-    shown = ((torch.arange(distinct, device=device) + torch.rand(distinct, device=device)) / distinct * width).long()
-    rank = torch.rand(distinct, width, device=device).argsort(1).argsort(1)
-    return (rank < shown[:, None])[torch.arange(rows, device=device) % distinct]
+    # Drawn on the CPU whatever the device, so that one generator decides.
+    shown = ((torch.arange(distinct) + torch.rand(distinct)) / distinct * width).long()
+    rank = torch.rand(distinct, width).argsort(1).argsort(1)
+    return (rank < shown[:, None])[torch.arange(rows) % distinct].to(device)

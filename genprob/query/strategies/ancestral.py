@@ -65,9 +65,9 @@ class Ancestral:
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         assert isinstance(joint.model, AnyOrder)
-        # Few queries at a time where each has many particles; together they are one batch of the network's.
+        # As many queries at a time as the network's view of their particles, or of their draws, fits in memory.
         particles = max(2, budget or PARTICLES) if _weighed(queries).any() else max(draws, _AVERAGED)
-        step = len(queries) if not _told(queries).any() else max(1, _ROWS // particles)
+        step = max(1, _ROWS // particles if _told(queries).any() else 4 * _ROWS // draws)
         index = np.arange(len(queries))
         parts = [_answer(joint.model, queries.take(index[at : at + step]), draws, particles)
                  for at in range(0, len(queries), step)]  # fmt: skip

@@ -145,6 +145,17 @@ def test_some_orders_estimate_the_average_of_all_and_say_how_well(model):
     assert np.isnan(ancestral.log_evidence(model, QueryBatch.from_values(SCHEMA, rows[:1]), orders=1).error[0])
 
 
+def test_orders_come_in_pairs_of_one_and_its_reverse(model):
+    state = {0: 0, 1: 1, 2: 1, 3: 2}
+    torch.manual_seed(3)
+    for _ in range(5):
+        found = ancestral.log_evidence(
+            model, QueryBatch.from_values(SCHEMA, np.array([[0.0, 1.0, 1.0, 2.0]])), orders=2
+        )
+        pairs = [(along(model, o, state), along(model, o[::-1], state)) for o in itertools.permutations(range(4))]
+        assert np.isclose(np.exp(found.value[0]), [(a + b) / 2 for a, b in pairs]).any()
+
+
 def test_rows_with_holes_are_scored_by_their_known_cells(model):
     rows = np.array([[np.nan, 1.0, np.nan, 2.0], [np.nan] * 4, [2.0, np.nan, np.nan, np.nan]])
     found = ancestral.log_evidence(model, QueryBatch.from_values(SCHEMA, rows)).value
@@ -226,6 +237,34 @@ def test_several_pieces_of_evidence_are_weighed(model):
     assert abs(answer["posterior"]["b"].values.mean() - share) < 0.03
 
 
+def test_resampling_between_pieces_of_evidence_keeps_the_estimate_unbiased():
+    model = Incoherent(SCHEMA, strength=2.5)  # so that orders weigh very differently
+    soft = {0: [0.02, 1.0, 0.02], 1: [0.03, 1.0], 3: [1.0, 0.01, 0.01]}
+    given = {"a": Soft(dict(zip("uvw", soft[0], strict=True))), "b": Soft({0: soft[1][0], 1: soft[1][1]}),
+             "d": Soft(dict(zip("rst", soft[3], strict=True)))}  # fmt: skip
+    evidence, hits = 0.0, np.zeros(2)
+    for order in itertools.permutations((0, 1, 3)):
+        for a, b, d in itertools.product(range(3), range(2), range(3)):
+            weight = along(model, order, {0: a, 1: b, 3: d}) * soft[0][a] * soft[1][b] * soft[3][d] / 6
+            evidence += weight
+            hits += weight * np.exp(model.log_p(2, {0: a, 1: b, 3: d}))
+    answer = joint(model).query(targets=["c"], given=given, draws=8000, seed=7, budget=8000)
+    assert abs(answer.attrs["log_evidence"] - np.log(evidence)) < 0.1
+    assert abs(answer["posterior"]["c"].values.mean() - hits[1] / hits.sum()) < 0.05
+
+
+def test_resampled_particles_share_the_weight_that_there_was():
+    torch.manual_seed(0)
+    log_weight = torch.log(torch.tensor([[0.97, 0.01, 0.01, 0.01] * 50, [1.0] * 200], dtype=torch.float64)) - 3.0
+    chosen, kept = ancestral._survivors(log_weight)
+    assert torch.allclose(torch.logsumexp(kept, 1), torch.logsumexp(log_weight, 1))
+    assert len(torch.unique(kept[0])) == 1 and torch.equal(kept[1], log_weight[1])
+    assert abs((chosen[:200] % 4 == 0).double().mean() - 0.97) < 0.04 and torch.equal(
+        chosen[200:], torch.arange(200, 400)
+    )
+    assert ancestral._survivors(log_weight[1:]) is None
+
+
 def test_a_batch_holds_what_each_query_says_alone(model):
     rows = [{"a": "u"}, {"a": OneOf("u", "v")}, {"b": Soft({1: 0.9, 0: 0.1}), "a": OneOf("v", "w")}, {}]
     batch = joint(model).query(targets=["c"], rows=rows, draws=2000, seed=5)
@@ -234,6 +273,18 @@ def test_a_batch_holds_what_each_query_says_alone(model):
         assert abs(batch["posterior"]["c"].values[q].mean() - alone["posterior"]["c"].values.mean()) < 0.07
         evidence = batch["sample_stats"]["log_evidence"].values[q]
         assert abs(evidence - alone.attrs["log_evidence"]) < 0.1
+
+
+def test_support_of_a_set_is_judged_under_the_law_of_its_log_evidence(model):
+    class Ranked(Incoherent):
+        def score_rows(self, batch):
+            return torch.full((len(batch),), 50.0, dtype=torch.float64)  # nowhere near log p
+
+        def score_masks(self, batch, masks):
+            return torch.full((len(masks), len(batch)), 50.0, dtype=torch.float64)
+
+    answer = joint(Ranked(SCHEMA)).query(targets=["d"], given={"a": OneOf("u", "w"), "b": 1}, draws=10)
+    assert answer.attrs["support"] == "ok"
 
 
 def test_impossible_evidence_is_named(model):
