@@ -12,6 +12,7 @@ import numpy as np
 
 from genprob import atomic
 from genprob.errors import UsageError
+from genprob.results.plot_sheet import sheet
 from genprob.results.summary import evidence_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-KINDS = ("marginals", "pairs", "chains")
+KINDS = ("marginals", "pairs", "chains", "sheet")
 _ANSWER, _PRIOR, _INK = "#2a6fbb", "#b9b9b9", "#333333"
 _PANELS = 24
 _FORMATS = ("png", "svg", "pdf")
@@ -32,6 +33,7 @@ def plot(tree: xr.DataTree, out: str | Path, kind: str | None = None, query: int
         tree: an answer; where it holds a `prior`, each target is shown before and after the evidence.
         out: the picture; `.png`, `.svg` or `.pdf`.
         kind: `marginals` (default): one panel per target; `pairs`: the draws of each pair of scalar targets;
+            `sheet`: image targets, what was known of them, their mean, deviations and draws;
             `chains`: the draws of each chain in order.
         query: which query of a batch.
 
@@ -49,7 +51,7 @@ def plot(tree: xr.DataTree, out: str | Path, kind: str | None = None, query: int
             raise UsageError(f"query {query} is not one of the {batch} in the answer (0 to {batch - 1})")
         posterior = posterior.isel(query=query)
     prior = tree["prior"].to_dataset() if "prior" in tree.children else None
-    draw = {"marginals": _marginals, "pairs": _pairs, "chains": _chains}[kind]
+    draw = {"marginals": _marginals, "pairs": _pairs, "chains": _chains, "sheet": sheet}[kind]
     figure = draw(posterior, prior)
     _title(figure, tree, None if batch is None else query)
     return save(figure, Path(out))

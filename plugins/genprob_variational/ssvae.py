@@ -105,6 +105,11 @@ class SSVAE(VAE):
         y = self._known(self.classifier(shown), batch).argmax(-1)
         return self._code(shown, self._hot(y))
 
+    def decoded(self, codes: Tensor) -> Tensor:
+        """What `emit` takes at `codes [..., latent]`, at a class drawn for each."""
+        given = self._hot(dist.Categorical(logits=self.class_logits).sample(codes.shape[:-1]))
+        return self._told(self.decoder(torch.cat([codes, given], -1)), given)
+
     def auxiliary(self, batch: Batch) -> Tensor:
         """-alpha log q(label | row) of labelled rows, `[rows]`, such that its mean is one over labelled rows."""
         logits = torch.log_softmax(self.classifier(self._unlabelled(self.features(batch))), -1)

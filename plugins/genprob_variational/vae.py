@@ -105,7 +105,7 @@ class VAE(LatentProgram):
         """p(z), and every variable given z."""
         with batch.plate():
             z = pyro.sample(self.site, self.prior.law())  # pyright: ignore[reportCallIssue]
-            self.emit(self.decoder(z), batch)
+            self.emit(self.decoded(z), batch)
 
     def guide(self, batch: Batch) -> None:
         """q(z | known cells)."""
@@ -122,6 +122,10 @@ class VAE(LatentProgram):
         """Mean and standard deviations of the guide that is shown `features [n, feature_width]`."""
         loc, log_scale = self.encoder(features).chunk(2, -1)
         return loc, log_scale.clamp(_LEAST, _MOST).exp()
+
+    def decoded(self, codes: Tensor) -> Tensor:
+        """What `emit` takes at `codes [..., latent]`."""
+        return self.decoder(codes)
 
     @torch.no_grad()
     def log_evidence(self, queries: QueryBatch) -> LogEvidence:

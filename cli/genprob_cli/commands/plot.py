@@ -14,13 +14,14 @@ from genprob_cli.examples import examples
 @examples(
     "genprob plot answer.nc",
     "genprob plot answer.nc --kind pairs --out pairs.pdf",
+    "genprob plot inpainted.nc --kind sheet",
     "genprob plot runs/a --out history.png",
 )
 def plot(
     path: Annotated[Path, typer.Argument(metavar="FILE|RUN", help="an answer, an audit, or a run for its history")],
     kind: Annotated[
         str | None,
-        typer.Option("--kind", metavar="K", help="marginals (default), pairs or chains", show_default=False),
+        typer.Option("--kind", metavar="K", help="marginals (default), pairs, chains or sheet", show_default=False),
     ] = None,
     query: Annotated[int, typer.Option("--query", metavar="N", help="which query of a batch, from 0")] = 0,
     out: Annotated[
