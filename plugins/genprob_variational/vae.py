@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import pyro
@@ -15,6 +15,7 @@ from genprob.data.batch import Batch
 from genprob.data.schema import Schema
 from genprob.errors import UsageError
 from genprob.nets.conv import ConvDecoder, ConvEncoder
+from genprob.nets.flagged import Flagged
 from genprob.nets.heads import Counts, Heads, Reals, Scale
 from genprob.nets.mlp import mlp
 from genprob.query.batch import QueryBatch
@@ -90,8 +91,10 @@ class VAE(LatentProgram):
         self, heads: Heads, network: str, hidden: Sequence[int], channels: int
     ) -> tuple[nn.Module, nn.Module]:
         if network == "mlp":
-            backwards = tuple(hidden)[::-1]
-            return mlp(heads.feature_width, hidden, 2 * self.latent), mlp(self.latent, backwards, heads.width)
+            encoder = mlp(heads.feature_width, hidden, 2 * self.latent)
+            flags = self.schema.width
+            encoder[0] = Flagged(heads.feature_width - flags, flags, cast(nn.Linear, encoder[0]).out_features)
+            return encoder, mlp(self.latent, tuple(hidden)[::-1], heads.width)
         if not any(len(v.shape) in (2, 3) for v in self.schema):
             raise UsageError("network=conv needs a variable with two dims, or channels and two dims; use mlp")
         return ConvEncoder(heads, hidden, 2 * self.latent, channels), ConvDecoder(heads, hidden, self.latent, channels)

@@ -61,3 +61,12 @@ def test_the_continuous_bernoulli_is_level_without_tilt():
     u = double(-2.0, 0.0, 1.0)
     logistic = torch.log(torch.sigmoid(u) * torch.sigmoid(-u))
     assert torch.allclose(law.log_prob(u), logistic)
+
+
+@pytest.mark.parametrize("tilt", [-0.019, 1e-3, 0.019, 0.021, 5.0, -30.0])
+def test_the_constant_of_a_continuous_bernoulli_is_exact(tilt):
+    law = ContinuousBernoulli(double(tilt), double(0.0), double(1.0))
+    level = ContinuousBernoulli(double(0.0), double(0.0), double(1.0))
+    u = double(0.3)
+    exact = tilt / (1 + np.exp(-0.3)) - np.log(np.expm1(tilt) / tilt)
+    assert float(law.log_prob(u) - level.log_prob(u)) == pytest.approx(exact, abs=1e-11)

@@ -73,6 +73,20 @@ def test_one_draw_is_the_evidence_lower_bound(rows):
         lower = elbo(model)(blocks, many)[0]
     assert single.item() == pytest.approx(lower.item(), abs=0.02)
     assert lower.item() == pytest.approx(-bound(model, rows, 1)[0], abs=0.02)
+    with torch.no_grad():
+        five = iwae(model, k=5)(blocks, many)[0].item()
+    assert five == pytest.approx(-bound(model, rows, 5)[0], abs=0.02)
+
+
+def test_the_divergence_of_normals_is_taken_from_the_guide_to_the_prior(rows):
+    torch.manual_seed(0)
+    model = Latent(rows.schema)
+    with torch.no_grad():
+        exact = weights(model, rows, analytic=True).divergence[:, 0]
+        drawn = weights(model, rows, 20_000).divergence.mean(1)
+    assert torch.allclose(exact, drawn, atol=0.05) and not torch.allclose(exact, drawn, atol=1e-9)
+    again = weights(model, rows, analytic=True).divergence[:, 0]
+    assert torch.equal(exact, again)  # no draw has a part in it
 
 
 def gradients(model, rows, parts=25, **options):

@@ -1,0 +1,73 @@
+"""Digits with few labels: a semi-supervised fit with and without unlabelled rows, and a probe of a code."""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+
+import numpy as np
+import xarray as xr
+from sklearn.linear_model import LogisticRegression
+
+import genprob
+from benchmarks.timing import threads
+from genprob_variational.codes import encode
+
+LABELS, TRAIN, TEST = 100, 1400, 300
+SCHEMA = {"image": "binary", "label": "categorical"}
+
+
+def split(seed: int) -> tuple[xr.Dataset, xr.Dataset]:
+    data = genprob.read("digits")
+    order = np.random.default_rng(seed).permutation(data.sizes["row"])
+    return data.isel(row=order[:TRAIN]), data.isel(row=order[TRAIN : TRAIN + TEST])
+
+
+def accuracy(seed: int, unlabelled: bool, steps: int) -> float:
+    train, test = split(seed)
+    label = train["label"].values.astype(object).copy()
+    label[LABELS:] = None
+    train = train.assign(label=("row", label)).isel(row=slice(None if unlabelled else LABELS))
+    inference = {"name": "elbo", "lr": 3e-3, "batch_size": 128, "holdout": 0.0}
+    joint = genprob.fit(
+        train, "ssvae", schema=SCHEMA, steps=steps, seed=seed, latent=8, hidden=(64,), inference=inference
+    )
+    blank = test.assign(label=("row", np.array([None] * TEST, dtype=object)))
+    answer = joint.query(rows=blank, targets=["label"], draws=2, budget=256, strategy="importance")
+    levels = np.array(joint.schema["label"].support.levels)  # pyright: ignore
+    return float((levels[answer["marginals"]["label_pmf"].values.argmax(-1)] == test["label"].values).mean())
+
+
+def probes(seed: int, steps: int) -> dict[int, tuple[float, float]]:
+    """Accuracy of a linear classifier on the code, and on the pixels, by number of labels."""
+    train, test = split(seed)
+    joint = genprob.fit(train[["image"]], "vae", steps=steps, seed=seed, latent=16, inference={"name": "iwae"})
+    codes = [encode(joint, part[["image"]])["code"].values for part in (train, test)]
+    pixels = [part["image"].values.reshape(part.sizes["row"], -1) for part in (train, test)]
+    out = {}
+    for n in (10, 100, 1000):
+        found = []
+        for features in (codes, pixels):
+            probe = LogisticRegression(max_iter=2000).fit(features[0][:n], train["label"].values[:n])
+            found.append(float(probe.score(features[1], test["label"].values)))
+        out[n] = found[0], found[1]
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=400)
+    chosen = parser.parse_args()
+    warnings.simplefilter("ignore")
+    with threads(1):
+        for unlabelled in (False, True):
+            found = np.array([accuracy(s, unlabelled, chosen.steps) for s in range(chosen.seeds)])
+            rows = f"{TRAIN} rows, {LABELS} labelled" if unlabelled else f"{LABELS} labelled rows alone"
+            print(f"{rows}: accuracy {found.mean():.3f}, each {found.round(3).tolist()}", flush=True)
+        for n, (code, pixel) in probes(0, chosen.steps).items():
+            print(f"linear probe at {n} labels: code {code:.3f}, pixels {pixel:.3f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
