@@ -31,11 +31,18 @@ PEERS = {
 }
 MIXTURE = {"model": "mixture", "components": COMPONENTS}
 ANYORDER = {"model": "anyorder"}
+VAE = {
+    "model": "vae",
+    "schema": POINTS,
+    "steps": 3000,
+    "inference": {"name": "elbo", "lr": 5e-3, "amortise": 1.0, "batch_size": 256},
+}
 GENPROB: dict[str, dict[str, Any]] = {
     f"genprob mixture of {COMPONENTS}, reals as points": MIXTURE | {"schema": POINTS},
     f"genprob mixture of {COMPONENTS}, reals as rounding cells": MIXTURE,
     "genprob anyorder, reals as points": ANYORDER | {"schema": POINTS},
     "genprob anyorder, reals as rounding cells": ANYORDER,
+    "genprob vae, a code of 8, reals as points": VAE,
 }
 TARGETS = {"CRPS": 0.149, "energy": 0.188, "log-loss": 1.42}
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 
-class Flagged(nn.Linear):
+class Flagged(nn.Module):
     """A linear layer over values and, after them, flags that say which cells are known.
 
     Where every flag is one, as in a table without holes, their part is the same for all rows and joins the bias.
@@ -18,12 +19,15 @@ class Flagged(nn.Linear):
     """
 
     def __init__(self, values: int, flags: int, outputs: int) -> None:
-        super().__init__(values + flags, outputs)
+        super().__init__()
+        whole = nn.Linear(values + flags, outputs)  # both parts start as one layer over all of them would
         self.values = values
+        self.weight = nn.Parameter(whole.weight.detach()[:, :values].clone())
+        self.known = nn.Parameter(whole.weight.detach()[:, values:].clone())
+        self.bias = nn.Parameter(whole.bias.detach().clone())
 
-    def forward(self, input: Tensor) -> Tensor:
-        shown, flags = input[..., : self.values], input[..., self.values :]
-        if not bool((flags == 1).all()):
-            return super().forward(input)
-        weight = self.weight
-        return linear(shown, weight[:, : self.values], self.bias + weight[:, self.values :].sum(1))
+    def forward(self, rows: Tensor) -> Tensor:
+        shown, flags = rows[..., : self.values], rows[..., self.values :]
+        if bool((flags == 1).all()):
+            return linear(shown, self.weight, self.bias + self.known.sum(1))
+        return linear(rows, torch.cat([self.weight, self.known], 1), self.bias)

@@ -17,7 +17,8 @@ def joint(reals, rows):
     with torch.no_grad():
         model.decoder[0].weight.normal_(0, 0.8)
         model.heads.log_scale.uniform_(-1.0, -0.3)
-        model.encoder[0].weight.mul_(0.3)
+        for part in (model.encoder[0].weight, model.encoder[0].known):
+            part.mul_(0.3)
     return Joint(reals, model.eval(), run=None, reference=whole(reals, rows), rows=600)
 
 
@@ -66,6 +67,7 @@ def test_a_misfit_guide_is_seen_and_escalated(joint, rows):
     try:
         with torch.no_grad():
             encoder.weight.zero_()
+            encoder.known.zero_()
             encoder.bias[:2] += 8.0
             encoder.bias[2:] = -3.0
         given = {n: v for n, v in zip(NAMES, row, strict=True) if not np.isnan(v)}
