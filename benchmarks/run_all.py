@@ -8,7 +8,18 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-NAMES = ("startup", "em_speed", "query_speed", "stream", "engine_overhead", "samplers", "diamonds", "claimed_error")
+NAMES = (
+    "startup",
+    "em_speed",
+    "query_speed",
+    "stream",
+    "engine_overhead",
+    "samplers",
+    "diamonds",
+    "rbm_digits",
+    "rbm_speed",
+    "claimed_error",
+)
 
 
 def main() -> int:
