@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.distributions import Independent, Normal, kl_divergence
 
 from genprob.data.batch import Batch
+from genprob.errors import PluginError
 from genprob.model import Model
 
 
@@ -36,11 +37,20 @@ class Weights:
 
 
 def rowwise(model: Model, batch: Batch) -> bool:
-    """True if every latent is drawn by the guide, row by row, from a law whose draws have gradients."""
+    """True if every latent is drawn by the guide, row by row, from a law whose draws have gradients.
+
+    Raises `PluginError` for a latent that the guide ignores: whatever is drawn for it would not be accounted for.
+    """
     devices = [batch.values.device] if batch.values.is_cuda else []
     with torch.no_grad(), torch.random.fork_rng(devices=devices):  # looking costs no random number
         guide, program = _traces(model, batch)
     latents = set(_sites(guide, observed=False))
+    for name in _sites(program, observed=False):
+        if name not in latents and not program.nodes[name]["infer"].get("enumerate"):
+            raise PluginError(
+                f"{type(model).__name__}: the guide never draws {name!r}, a latent of the model; sample it there, or "
+                "mark it for enumeration"
+            )
     if not latents or latents != set(_sites(program, observed=False)):
         return False
     sites: list[Any] = [trace.nodes[name] for trace in (guide, program) for name in latents]

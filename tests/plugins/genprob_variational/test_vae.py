@@ -1,14 +1,18 @@
 """The VAE against truth: linear, it is factor analysis; every option against the law that it names."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from sklearn.decomposition import FactorAnalysis
 
 import genprob
+from genprob.engine.losses.weights import weights
 from genprob.errors import UsageError
 from genprob_variational.vae import VAE
 
-from .conftest import NAMES, Exact
+from .conftest import NAMES, Exact, linear, whole
 
 
 @pytest.fixture(scope="module", params=["elbo", "iwae"])
@@ -55,3 +59,37 @@ def test_conditionals(joint, exact, rows):
 def test_sizes_that_are_none_are_refused(table, options):
     with pytest.raises(UsageError, match=r"at least 1"):
         genprob.fit(table, VAE, **options)
+
+
+def test_the_bound_of_rows_with_holes_rises_to_the_evidence_of_their_known_cells(reals, rows):
+    model = linear(reals, rows)
+    with torch.no_grad():
+        model.decoder[0].weight.normal_(0, 0.5)
+    holed = np.where(np.random.default_rng(0).random((8, 5)) < 0.5, np.nan, rows[:8])
+    batch = whole(reals, np.nan_to_num(holed))
+    batch = replace(batch, observed=torch.as_tensor(~np.isnan(holed)))
+    torch.manual_seed(0)
+    with torch.no_grad():
+        drawn = weights(model, batch, 20_000).log_weight
+    found, single = torch.logsumexp(drawn, 1) - np.log(20_000), drawn.mean(1)
+    exact = Exact(model).log_prob(holed)
+    assert np.allclose(found.numpy(), exact, atol=0.1)
+    assert (single.numpy() <= exact + 0.02).all()
+
+
+def test_a_collapsed_posterior_is_remarked(reals, rows):
+    model = linear(reals, rows)
+    batch = whole(reals, rows)
+    with torch.no_grad():
+        assert model.remarks(batch)[0].startswith("code: 2 of 2")
+        for part in (model.encoder[0].weight, model.encoder[0].known):
+            part[0].zero_()
+        assert model.remarks(batch) == ["code: 1 of 2 coordinates in use"]
+        for part in (model.encoder[0].weight, model.encoder[0].known):
+            part.zero_()
+        notes = model.remarks(batch)
+    assert notes[0].startswith("code: 0 of 2") and "collapsed" in notes[1]
+
+
+def test_a_fit_says_how_much_of_the_code_is_in_use(joint):
+    assert any("coordinates in use" in note for note in joint.notes)

@@ -12,7 +12,7 @@ from genprob.engine.blocks import Blocks
 from genprob.engine.losses.elbo import elbo
 from genprob.engine.losses.iwae import iwae
 from genprob.engine.losses.weights import rowwise, weights
-from genprob.errors import UsageError
+from genprob.errors import PluginError, UsageError
 from genprob.model import Model
 
 
@@ -143,3 +143,26 @@ def test_what_it_cannot_train_is_said(rows):
     with pytest.raises(UsageError, match="single latent site"):
         iwae(Two(rows.schema))(blocks, rows)
     assert torch.isfinite(iwae(Two(rows.schema), doubly=False)(blocks, rows)[0])
+
+
+def test_a_guide_that_ignores_a_latent_is_refused(rows):
+    class Forgetful(Latent):
+        def model(self, batch):
+            super().model(batch)
+            with pyro.plate("again", len(batch)):
+                pyro.sample("w", dist.Normal(torch.zeros(()).double(), 1.0))
+
+    for loss in (elbo(Forgetful(rows.schema)), iwae(Forgetful(rows.schema))):
+        with pytest.raises(PluginError, match="never draws 'w'"):
+            loss(Blocks({}), rows)
+
+
+def test_beta_weighs_the_divergence(rows):
+    torch.manual_seed(0)
+    model, blocks = Latent(rows.schema), Blocks({})
+    with torch.no_grad():
+        value, metrics = elbo(model, beta=0.3)(blocks, rows)
+        drawn = weights(model, rows.repeat(3000), 1)
+        powered = iwae(model, k=1, beta=0.3)(blocks, rows.repeat(3000))[0]
+    assert value.item() == pytest.approx((0.3 * metrics["divergence"] - metrics["likelihood"]).item())
+    assert powered.item() == pytest.approx((0.3 * drawn.divergence - drawn.likelihood).mean().item(), abs=0.05)
