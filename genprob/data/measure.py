@@ -6,6 +6,7 @@ units), `Cell(delta)` for reals that were rounded to a grid (the log-probability
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from fractions import Fraction
@@ -58,9 +59,7 @@ class Cell(Measure):
 
     def _rational(self) -> tuple[int, int, int]:
         """(step, shift, denominator) with delta = step / denominator and offset = shift / denominator."""
-        delta, offset = Fraction(repr(self.delta)), Fraction(repr(self.offset))
-        denominator = delta.denominator * offset.denominator
-        return int(delta * denominator), int(offset * denominator), denominator
+        return _rational(self.delta, self.offset)
 
     def index(self, values: np.ndarray) -> np.ndarray:
         """The (float-held) integer index of the cell that holds each value."""
@@ -86,6 +85,13 @@ class Cell(Measure):
         first = np.ceil((lo - self.offset) / self.delta - slack)
         last = np.floor((hi - self.offset) / self.delta + slack)
         return self.value(first) - self.delta / 2, self.value(last) + self.delta / 2
+
+
+@functools.cache
+def _rational(width: float, start: float) -> tuple[int, int, int]:
+    delta, offset = Fraction(repr(width)), Fraction(repr(start))
+    denominator = delta.denominator * offset.denominator
+    return int(delta * denominator), int(offset * denominator), denominator
 
 
 _FORM = re.compile(r"^\s*cell\s*\(\s*([^,()]+?)\s*(?:,\s*([^,()]+?)\s*)?\)\s*$")

@@ -245,6 +245,23 @@ class Score(Points, Protocol):
 
 
 @runtime_checkable
+class Reconstructs(Protocol):
+    """A Markov chain over rows that corrupts them and draws them anew, and is taught to lead back."""
+
+    def begun(self, batch: Batch) -> Tensor:
+        """Where walks from rows begin, `[rows, width]`: complete rows."""
+        ...
+
+    def walked(self, values: Tensor) -> Tensor:
+        """One transition of `[rows, width]`, without a gradient."""
+        ...
+
+    def reconstruction(self, walked: Tensor, batch: Batch) -> Tensor:
+        """-log p(known cells of the row | the walk, corrupted) in nats, `[rows]`; differentiable in the parameters."""
+        ...
+
+
+@runtime_checkable
 class Noises(Protocol):
     """A model that is made for a range of noises.
 

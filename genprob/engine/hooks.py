@@ -77,6 +77,12 @@ def genprob_inferences() -> Iterable[InferenceSpec]:
         reference="Vincent 2011",
     )
     yield InferenceSpec(
+        name="walkback",
+        factory="genprob.engine.inferences.walkback:walkback",
+        summary="denoising along walks of the learned chain",
+        reference="Bengio et al. 2013",
+    )
+    yield InferenceSpec(
         name="hmc",
         factory="genprob.engine.inferences.hmc:hmc",
         summary="Hamiltonian Monte Carlo of a posterior, adapted first and then frozen",

@@ -96,6 +96,21 @@ class Clamps(Protocol):
 
 
 @runtime_checkable
+class Walks(Protocol):
+    """A model with a Markov chain of its own that leaves no known law invariant, and can be held to evidence."""
+
+    law: str
+
+    def unwalkable(self, queries: QueryBatch) -> list[str]:
+        """Why the chain cannot be held to each query's evidence; empty where it can."""
+        ...
+
+    def walk(self, queries: QueryBatch, chains: int) -> HeldChains:
+        """Chains of each query, from torch's present random numbers."""
+        ...
+
+
+@runtime_checkable
 class Draws(Protocol):
     """A joint that can be sampled."""
 

@@ -51,6 +51,13 @@ def genprob_strategies() -> Iterable[StrategySpec]:
         reference="Del Moral, Doucet and Jasra 2006; Zhou, Johansen and Aston 2016",
     )
     yield StrategySpec(
+        name="denoising",
+        factory="genprob.query.strategies.denoising:Denoising",
+        summary="denoising chains without an accept step, held to the evidence",
+        rank=60,
+        reference="Bengio et al. 2014",
+    )
+    yield StrategySpec(
         name="twisted-smc",
         factory="genprob.query.strategies.twisted:Twisted",
         summary="particles of a diffusion, steered by what the evidence will say of them",

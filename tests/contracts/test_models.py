@@ -4,6 +4,7 @@ import pytest
 
 from genprob import plugins
 from genprob.testing import check
+from genprob.testing.tables import mixed, reals
 
 SMALL = {"latent": 2, "hidden": (16,)}
 FAST = {
@@ -12,7 +13,9 @@ FAST = {
     "ali": SMALL,
     "energy": {"hidden": (8,), "chains": 32, "temperatures": 30},
     "flow": {"hidden": (16,), "layers": 2, "components": 2, "completions": 2},
+    "dae": {"hidden": (16,), "data": reals()},
     "gan": SMALL,
+    "gsn": {"hidden": (16,), "data": mixed()[["x", "member", "colour"]]},
     "made": {"hidden": (32,), "bins": 8, "completions": 2},
     "mixture": {"components": 2},
     "nade": {"hidden": (32,), "bins": 8, "completions": 2},

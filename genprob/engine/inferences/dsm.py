@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import cast
 
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import Noises, Score, require
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.capabilities import Noises, Reconstructs, Score, require
+from genprob.engine.descend import Descend, Loss, adam, warmup_cosine
 from genprob.engine.losses.denoising import denoising
+from genprob.engine.losses.reconstruction import reconstruction
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
 from genprob.errors import UsageError
@@ -25,7 +26,7 @@ def dsm(
     clip: float | None = 100.0,
     weight_decay: float = 0.0,
 ) -> Program:
-    """Denoising score matching (Vincent 2011) over a range of noises.
+    """Denoising score matching (Vincent 2011) over a range of noises; reconstruction where corruption is the model's.
 
     Arguments:
         steps: gradient steps.
@@ -37,18 +38,23 @@ def dsm(
         clip: largest gradient norm, None for no limit.
         weight_decay: decay of matrices.
     """
-    require(model, Score, "dsm", "a score")
-    own = model.noises if isinstance(model, Noises) else (0.05, 2.0)
-    least, most = own[0] if least is None else least, own[1] if most is None else most
-    if not 0 < least <= most:
-        raise UsageError(f"least={least}, most={most}: noises must be positive, the least first")
+    loss = reconstruction(model) if isinstance(model, Reconstructs) else _score_loss(model, least, most)
     move = Descend(
         "dsm",
         frozenset({"model.*"}),
-        denoising(cast(Score, model), least, most),
+        loss,
         adam(lr, weight_decay),
         warmup_cosine(),
         clip=clip,
         horizon=steps,
     )
     return Program((Phase((move,), steps, name="dsm"),), Blocks({"model": model}), "dsm.loss", batch_size=batch_size)
+
+
+def _score_loss(model: Model, least: float | None, most: float | None) -> Loss:
+    require(model, Score, "dsm", "a score")
+    own = model.noises if isinstance(model, Noises) else (0.05, 2.0)
+    least, most = own[0] if least is None else least, own[1] if most is None else most
+    if not 0 < least <= most:
+        raise UsageError(f"least={least}, most={most}: noises must be positive, the least first")
+    return denoising(cast(Score, model), least, most)

@@ -12,7 +12,7 @@ from torch import Tensor
 from genprob.engine.diagnostics import ess_bulk, rhat
 from genprob.engine.transition import Adaptive
 from genprob.query.batch import QueryBatch
-from genprob.query.capabilities import Clamps
+from genprob.query.capabilities import Clamps, HeldChains
 from genprob.query.empirical import marginals
 from genprob.query.strategy import Answers, Offer, Refusal
 from genprob.results.join import join_marginals
@@ -37,17 +37,24 @@ class Clamped:
     """
 
     name = "clamped"
+    chains, kept, least_stride = CHAINS, KEPT, 1
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Clamps):
             return [Refusal("the model has no chains that can be held to evidence")] * len(queries)
-        offer = Offer("consistent", "joint", "steps", float(CHAINS * KEPT), "the model's chains are held to it")
+        offer = Offer(
+            "consistent",
+            joint.model.law,
+            "steps",
+            float(self.chains * self.kept),
+            "the model's chains are held to it",
+        )
         return [Refusal(reason) if reason else offer for reason in joint.model.unclampable(queries)]
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
-        kept = max(KEPT, -(-draws // CHAINS))
-        stride = max(1, -(-(budget or 0) // (CHAINS * kept)))
-        step = max(1, _NUMBERS // (CHAINS * kept * queries.schema.width))
+        kept = max(self.kept, -(-draws // self.chains))
+        stride = max(self.least_stride, -(-(budget or 0) // (self.chains * kept)))
+        step = max(1, _NUMBERS // (self.chains * kept * queries.schema.width))
         parts = [
             self._some(joint, queries.take(slice(first, first + step)), draws, kept, stride)
             for first in range(0, len(queries), step)
@@ -63,13 +70,17 @@ class Clamped:
             failures=[why for part in parts for why in part.failures],
         )
 
-    def _some(self, joint: Joint, queries: QueryBatch, draws: int, kept: int, stride: int) -> Answers:
+    def held(self, joint: Joint, queries: QueryBatch) -> HeldChains:
+        """The chains of some queries."""
         assert isinstance(joint.model, Clamps)
-        chains = joint.model.clamp(queries, CHAINS)
+        return joint.model.clamp(queries, self.chains)
+
+    def _some(self, joint: Joint, queries: QueryBatch, draws: int, kept: int, stride: int) -> Answers:
+        chains = self.held(joint, queries)
         warmup = max(100, kept * stride // 5)
         kernel, position = chains.kernel(warmup), chains.start()
         memory = kernel.init(position)
-        rows = np.empty((kept, len(queries), CHAINS, queries.schema.width))
+        rows = np.empty((kept, len(queries), self.chains, queries.schema.width))
         for t in range(warmup + kept * stride):
             position, memory, told = kernel.step(position, memory)
             if t < warmup:
@@ -79,7 +90,7 @@ class Clamped:
                 rows[(t - warmup) // stride] = chains.rows(position)
         log_evidence, error = chains.log_evidence()
         worst, worth, each = _mixing(queries, torch.as_tensor(rows))
-        share = np.linspace(0, kept - 1, -(-draws // CHAINS)).round().astype(int)
+        share = np.linspace(0, kept - 1, -(-draws // self.chains)).round().astype(int)
         return Answers(
             values=np.moveaxis(rows[share], 0, 2),
             marginals=_marginals(queries, rows, each),

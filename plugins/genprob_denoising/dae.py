@@ -1,0 +1,44 @@
+"""The denoising autoencoder for a schema: Gaussian noise and a score where all is real, else reconstruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from genprob.data.schema import Schema
+from genprob.errors import UsageError
+from genprob.model import Model
+from genprob_denoising.autoencoder import DAE
+from genprob_denoising.gsn import GSN
+
+
+def dae(
+    schema: Schema,
+    *,
+    form: Literal["auto", "energy", "plain", "reconstruction"] = "auto",
+    sigma: float | None = None,
+    replace: float = 0.1,
+    hide: float = 0.1,
+    hidden: Sequence[int] = (128, 128),
+    finish: bool = True,
+) -> Model:
+    """A denoising autoencoder: `DAE` over reals, the reconstruction of corrupted rows (`GSN`) over other types.
+
+    Arguments:
+        schema: variables of any support.
+        form: energy (reals only: a density, answers consistent), plain (reals only: a score, answers heuristic),
+            reconstruction (any types: a chain, answers heuristic); auto is energy where all variables are real.
+        sigma: standard deviation of the Gaussian noise on reals, in those of the data; None is 0.2 for a score,
+            0.5 for reconstruction.
+        replace: of reconstruction: probability that a category, binary or count is replaced by another row's.
+        hide: of reconstruction: probability that a cell is hidden.
+        hidden: sizes of the network's layers.
+        finish: of energy and plain: take noise off draws and answers by Tweedie's formula.
+    """
+    kinds = ("auto", "energy", "plain", "reconstruction")
+    if form not in kinds:
+        raise UsageError(f"option form={form!r}: one of {', '.join(kinds)}")
+    if form == "reconstruction" or (form == "auto" and any(v.discrete for v in schema)):
+        return GSN(schema, hidden=hidden, sigma=0.5 if sigma is None else sigma, replace=replace, hide=hide)
+    kind = "plain" if form == "plain" else "energy"
+    return DAE(schema, form=kind, sigma=0.2 if sigma is None else sigma, hidden=hidden, finish=finish)
