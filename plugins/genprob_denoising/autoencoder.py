@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from genprob.query.batch import POINT, QueryBatch
 from genprob.query.log_evidence import LogEvidence
 from genprob.query.regions import Regions
 from genprob_denoising.energy import DenoiserNet, EnergyNet
-from genprob_denoising.held import Held, Volume
+from genprob_denoising.held import Adjusted, Held, Volume
 from genprob_denoising.reals import encoded, only_reals
 
 _STARTS = 512
@@ -36,25 +36,22 @@ _ROWS = 200_000
 class DAE(Model):
     """A denoising autoencoder r over reals with Gaussian noise: (r(x) - x) / sigma^2 is the score of the noisy law.
 
-    What it models is p_sigma, the law of the data plus noise: draws and answers are of it, finished by Tweedie's
-    formula, the mean of the clean point given the noisy one (law `p_sigma+tweedie`), unless `finish` is off (law
-    `p_sigma`). In the `energy` form r is x - sigma^2 grad E(x), so that chains can be accepted or refused and answers
-    are consistent; the log-probability, always of p_sigma, is an estimate with the error of the log-partition
-    function. In the `plain` form there is a score and no density: chains are unadjusted (law `chain`), answers
-    heuristic.
+    What it models is p_sigma, the law of the data plus noise; draws and answers are finished by Tweedie's formula, the
+    mean of the clean point given the noisy one, unless `finish` is off. r is any network: there is a score and no
+    density, chains are unadjusted (law `chain`) and answers heuristic; see `EnergyDAE`.
 
     See also: Vincent et al. 2008, Extracting and composing robust features with denoising autoencoders; Vincent 2011,
     A connection between score matching and denoising autoencoders; Alain and Bengio 2014.
 
     Arguments:
         schema: real variables; others are refused.
-        form: energy, or plain.
         sigma: standard deviation of the noise, in those of the data.
         hidden: sizes of the network's layers.
         finish: take noise off draws and answers by Tweedie's formula.
     """
 
     inferences: ClassVar[tuple[str, ...]] = ("dsm",)
+    law: str = "chain"
     precision = torch.float64
     starts: Tensor
 
@@ -62,7 +59,6 @@ class DAE(Model):
         self,
         schema: Schema,
         *,
-        form: Literal["energy", "plain"] = "energy",
         sigma: float = 0.2,
         hidden: Sequence[int] = (128, 128),
         finish: bool = True,
@@ -71,13 +67,11 @@ class DAE(Model):
         only_reals(schema, "dae")
         if not sigma > 0:
             raise UsageError(f"option sigma={sigma}: noise must be positive")
-        self.form, self.sigma, self.finish = form, sigma, finish
-        self.law = "chain" if form == "plain" else "p_sigma+tweedie" if finish else "p_sigma"
+        self.sigma, self.finish = sigma, finish
         self.noises = (sigma, sigma)
         self.encoder = Encoder(schema)
-        self.network = (EnergyNet if form == "energy" else DenoiserNet)(schema.width, hidden, sigma)
+        self.network: EnergyNet | DenoiserNet = DenoiserNet(schema.width, hidden, sigma)
         self._keep(1)
-        self._log_partition: tuple[float, float] | None = None
 
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
         self.encoder.fit(self.encoder.inside(batch.values.double()), batch.observed)
@@ -109,15 +103,6 @@ class DAE(Model):
 
     # --- the law
 
-    def energy(self, points: Tensor) -> Tensor:
-        """-log p_sigma up to a constant, of encoded points `[n, width]`, `[n]`. Raises `UsageError` in plain form."""
-        if not isinstance(self.network, EnergyNet):
-            raise UsageError(
-                "dae in plain form has a score and no density: fit it with form='energy' (--set form=energy) for "
-                "log-probabilities, or compare its draws (two_sample, energy_distance)"
-            )
-        return self.network(points.to(torch.get_default_dtype()))
-
     def slope(self, points: Tensor) -> Tensor:
         """The score of p_sigma at encoded points `[n, width]`, float64 and without a graph."""
         parts = points.to(torch.get_default_dtype()).split(_ROWS)
@@ -126,7 +111,7 @@ class DAE(Model):
     @torch.no_grad()
     def draw(self, draws: int) -> np.ndarray:
         regions = Regions.of(self.encoder, QueryBatch.empty(self.schema, 1))
-        held = Held(self, regions, draws)
+        held = self.held(regions, draws)
         kernel, points = held.kernel(_DRAWN // 2), held.start()
         memory = kernel.init(points)
         for step in range(_DRAWN):
@@ -134,6 +119,60 @@ class DAE(Model):
             if step < _DRAWN // 2 and hasattr(kernel, "adapt"):
                 memory = kernel.adapt(points, memory, told)  # pyright: ignore[reportAttributeAccessIssue]
         return held.rows(points)[0]
+
+    def held(self, regions: Regions, chains: int) -> Held:
+        """Chains of each query."""
+        return Held(self, regions, chains)
+
+    def unwalkable(self, queries: QueryBatch) -> list[str]:
+        return [""] * len(queries)
+
+    def walk(self, queries: QueryBatch, chains: int) -> Held:
+        """Unadjusted chains of each query."""
+        return self.held(Regions.of(self.encoder, queries), chains)
+
+
+class EnergyDAE(DAE):
+    """A denoising autoencoder whose denoiser is a step down an energy: r(x) = x - sigma^2 grad E(x).
+
+    Chains can be accepted or refused, so that answers are consistent, of p_sigma (law `p_sigma`) or of its points
+    denoised (law `p_sigma+tweedie`). The log-probability is always of p_sigma, an estimate with the error of the
+    log-partition function.
+
+    See also: Vincent 2011, A connection between score matching and denoising autoencoders; Saremi and Hyvarinen 2019,
+    Neural empirical Bayes.
+
+    Arguments:
+        schema: real variables; others are refused.
+        sigma: standard deviation of the noise, in those of the data.
+        hidden: sizes of the network's layers.
+        finish: take noise off draws and answers by Tweedie's formula.
+    """
+
+    def __init__(
+        self, schema: Schema, *, sigma: float = 0.2, hidden: Sequence[int] = (128, 128), finish: bool = True
+    ) -> None:
+        super().__init__(schema, sigma=sigma, hidden=hidden, finish=finish)
+        self.law = "p_sigma+tweedie" if finish else "p_sigma"
+        self.network = EnergyNet(schema.width, hidden, sigma)
+        self._log_partition: tuple[float, float] | None = None
+
+    def energy(self, points: Tensor) -> Tensor:
+        """-log p_sigma up to a constant, of encoded points `[n, width]`, `[n]`."""
+        assert isinstance(self.network, EnergyNet)
+        return self.network(points.to(torch.get_default_dtype()))
+
+    def held(self, regions: Regions, chains: int) -> Adjusted:
+        return Adjusted(self, regions, chains)
+
+    def unwalkable(self, queries: QueryBatch) -> list[str]:
+        return ["its chains can be accepted or refused: see clamped"] * len(queries)
+
+    def unclampable(self, queries: QueryBatch) -> list[str]:
+        return [""] * len(queries)
+
+    def clamp(self, queries: QueryBatch, chains: int) -> Adjusted:
+        return self.held(Regions.of(self.encoder, queries), chains)
 
     @torch.no_grad()
     def log_evidence(self, queries: QueryBatch) -> LogEvidence:
@@ -162,36 +201,18 @@ class DAE(Model):
             with torch.no_grad(), torch.random.fork_rng(devices=_devices(self.encoder.loc)):
                 torch.manual_seed(0)
                 nothing = Regions.of(self.encoder, QueryBatch.empty(self.schema, 1))
-                found = Volume(Held(self, nothing, 1)).anneal(_PARTITION)
+                found = Volume(self.held(nothing, 1)).anneal(_PARTITION)
             self._log_partition = float(found.log_ratio[0]), float(found.variance[0].sqrt())
         return self._log_partition
 
     @torch.no_grad()
     def log_volume(self, regions: Regions) -> tuple[np.ndarray, np.ndarray]:
-        """log p_sigma(evidence) in data units and its standard error, `[Q]`; NaN in plain form."""
-        if self.form == "plain":
-            return np.full(len(regions.point), np.nan), np.full(len(regions.point), np.nan)
+        """log p_sigma(evidence) in data units and its standard error, `[Q]`."""
         partition, _ = self.log_partition()
         step, index = max(1, _ROWS // _PARTICLES), torch.arange(len(regions.point), device=regions.point.device)
-        found = [Volume(Held(self, regions.take(part), 1)).anneal(_PARTICLES) for part in index.split(step)]
+        found = [Volume(self.held(regions.take(part), 1)).anneal(_PARTICLES) for part in index.split(step)]
         value = torch.cat([f.log_ratio for f in found]) - partition + regions.log_jacobian
         return value.cpu().numpy(), torch.cat([f.variance for f in found]).sqrt().cpu().numpy()
-
-    # --- queries
-
-    def unclampable(self, queries: QueryBatch) -> list[str]:
-        reason = "" if self.form == "energy" else "a denoiser in plain form has no density to accept or refuse by"
-        return [reason] * len(queries)
-
-    def clamp(self, queries: QueryBatch, chains: int) -> Held:
-        return Held(self, Regions.of(self.encoder, queries), chains)
-
-    def unwalkable(self, queries: QueryBatch) -> list[str]:
-        return ["its chains can be accepted or refused: see clamped" if self.form == "energy" else ""] * len(queries)
-
-    def walk(self, queries: QueryBatch, chains: int) -> Held:
-        """Unadjusted chains of each query."""
-        return Held(self, Regions.of(self.encoder, queries), chains)
 
 
 def _devices(like: Tensor) -> list[int]:

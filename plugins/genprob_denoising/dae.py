@@ -8,7 +8,7 @@ from typing import Literal
 from genprob.data.schema import Schema
 from genprob.errors import UsageError
 from genprob.model import Model
-from genprob_denoising.autoencoder import DAE
+from genprob_denoising.autoencoder import DAE, EnergyDAE
 from genprob_denoising.gsn import GSN
 
 
@@ -22,7 +22,7 @@ def dae(
     hidden: Sequence[int] = (128, 128),
     finish: bool = True,
 ) -> Model:
-    """A denoising autoencoder: `DAE` over reals, the reconstruction of corrupted rows (`GSN`) over other types.
+    """A denoising autoencoder: `EnergyDAE` or `DAE` over reals, `GSN` over other types.
 
     Arguments:
         schema: variables of any support.
@@ -40,5 +40,5 @@ def dae(
         raise UsageError(f"option form={form!r}: one of {', '.join(kinds)}")
     if form == "reconstruction" or (form == "auto" and any(v.discrete for v in schema)):
         return GSN(schema, hidden=hidden, sigma=0.5 if sigma is None else sigma, replace=replace, hide=hide)
-    kind = "plain" if form == "plain" else "energy"
-    return DAE(schema, form=kind, sigma=0.2 if sigma is None else sigma, hidden=hidden, finish=finish)
+    kind = DAE if form == "plain" else EnergyDAE
+    return kind(schema, sigma=0.2 if sigma is None else sigma, hidden=hidden, finish=finish)

@@ -15,9 +15,9 @@ from genprob.engine.transition import Kernel
 from genprob.query.regions import Regions
 
 if TYPE_CHECKING:
-    from genprob_denoising.autoencoder import DAE
+    from genprob_denoising.autoencoder import DAE, EnergyDAE
 
-_LEAPFROGS = 5
+_LEAPFROGS = 4
 _STEP = 0.5
 """Langevin's step, in units of the noise."""
 _WIDER = 1.3
@@ -37,6 +37,9 @@ class Held:
 
     def __init__(self, model: DAE, regions: Regions, chains: int) -> None:
         self.model, self.regions, self.chains = model, regions, chains
+        self.points, self.boxes, self.readings = (
+            bool(asked.any()) for asked in (regions.point, regions.boxed, regions.noisy)
+        )
 
     def start(self) -> Tensor:
         rows, shape = self.model.starts.double(), (len(self.regions.point), self.chains)
@@ -50,8 +53,6 @@ class Held:
         return self.regions.hold(begun + self.model.sigma * torch.randn_like(begun))
 
     def kernel(self, warmup: int) -> Kernel:
-        if self.model.form == "energy":
-            return HMC(self.log_density, leapfrogs=_LEAPFROGS, warmup=warmup, size=self.model.sigma)
         return Langevin(_none, size=_STEP * self.model.sigma, value_and_gradient=self._drift)
 
     def rows(self, points: Tensor) -> np.ndarray:
@@ -62,21 +63,14 @@ class Held:
         return self.regions.decode(free)
 
     def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.model.log_volume(self.regions)
-
-    def log_density(self, points: Tensor) -> Tensor:
-        """Of each chain, `[Q, chains]`, up to a constant."""
-        x = self._free(points)
-        value = -self.model.energy(x.reshape(-1, x.shape[-1])).double().reshape(x.shape[:-1])
-        value = value + self.regions.log_readings(x)
-        value = value - 0.5 * torch.where(self.regions.point[:, None], points, 0.0).square().sum(-1)
-        return torch.where(self.regions.inside(x), value, -torch.inf)
+        blank = np.full(len(self.regions.point), np.nan)
+        return blank, blank
 
     def _drift(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Nothing known of the density, and the estimated score with that of readings; intervals push back."""
         x = self.regions.hold(self._free(points))
         score = self.model.slope(x.reshape(-1, x.shape[-1])).reshape(x.shape)
-        if bool(self.regions.noisy.any()):
+        if self.readings:
             with torch.enable_grad():
                 at = x.detach().requires_grad_()
                 (pull,) = torch.autograd.grad(self.regions.log_readings(at).sum(), at)
@@ -86,7 +80,29 @@ class Held:
         return torch.zeros_like(points[..., 0]), torch.where(self.regions.point[:, None], -points, score)
 
     def _free(self, points: Tensor) -> Tensor:
-        return torch.where(self.regions.point[:, None], self.regions.value[:, None], points)
+        return torch.where(self.regions.point[:, None], self.regions.value[:, None], points) if self.points else points
+
+
+class Adjusted(Held):
+    """Chains that are accepted or refused by the energy."""
+
+    model: EnergyDAE
+
+    def kernel(self, warmup: int) -> Kernel:
+        return HMC(self.log_density, leapfrogs=_LEAPFROGS, warmup=warmup, size=self.model.sigma)
+
+    def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.model.log_volume(self.regions)
+
+    def log_density(self, points: Tensor) -> Tensor:
+        """Of each chain, `[Q, chains]`, up to a constant."""
+        x = self._free(points)
+        value = -self.model.energy(x.reshape(-1, x.shape[-1])).double().reshape(x.shape[:-1])
+        if self.readings:
+            value = value + self.regions.log_readings(x)
+        if self.points:
+            value = value - 0.5 * torch.where(self.regions.point[:, None], points, 0.0).square().sum(-1)
+        return torch.where(self.regions.inside(x), value, -torch.inf) if self.boxes else value
 
 
 class Volume:
@@ -96,7 +112,7 @@ class Volume:
         held: whose evidence it is.
     """
 
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: Adjusted) -> None:
         self.held = held
 
     def start(self, particles: int) -> Tensor:

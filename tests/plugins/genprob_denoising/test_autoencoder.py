@@ -10,7 +10,6 @@ from scipy.stats import norm
 import genprob
 from genprob import Within
 from genprob.errors import UsageError
-from genprob_denoising.autoencoder import DAE
 
 SIGMA = 0.3
 C = np.array([[1.0, 0.7], [0.7, 1.0]])
@@ -35,7 +34,7 @@ def joint_of(**options):
     """A joint whose network is replaced by the truth, so that only what is built on it is tested."""
     rows = np.random.default_rng(0).multivariate_normal([0, 0], C, 2000)
     rows = (rows - rows.mean(0)) / rows.std(0)
-    joint = genprob.fit({"x": rows[:, 0], "y": rows[:, 1]}, DAE, steps=0, sigma=SIGMA, hidden=(4,), **options)
+    joint = genprob.fit({"x": rows[:, 0], "y": rows[:, 1]}, "dae", steps=0, sigma=SIGMA, hidden=(4,), **options)
     known = Known()
     joint.model.energy = lambda points: known(points.float())
     joint.model.slope = lambda points: known.score(points.float()).double()
@@ -88,7 +87,7 @@ def test_the_score_is_learned_and_nears_that_of_the_data_as_the_noise_falls(form
     points = torch.as_tensor(rows[:500])
     for sigma in (0.6, 0.25):
         joint = genprob.fit(
-            data, DAE, form=form, sigma=sigma, hidden=(24,), steps=250, seed=0, inference={"name": "dsm", "lr": 1e-2}
+            data, "dae", form=form, sigma=sigma, hidden=(24,), steps=250, seed=0, inference={"name": "dsm", "lr": 1e-2}
         )
         scale = joint.model.encoder.scale.numpy()
         found = joint.model.slope(joint.model.encoder.encode(points))
@@ -103,9 +102,9 @@ def test_the_score_is_learned_and_nears_that_of_the_data_as_the_noise_falls(form
 def test_what_has_no_density_says_what_has():
     rows = np.random.default_rng(0).normal(size=(60, 2))
     data = {"x": rows[:, 0], "y": rows[:, 1]}
-    plain = genprob.fit(data, DAE, form="plain", hidden=(4,), steps=2)
-    with pytest.raises(UsageError, match="form='energy'"):
+    plain = genprob.fit(data, "dae", form="plain", hidden=(4,), steps=2)
+    with pytest.raises(UsageError, match="no log-probability"):
         plain.log_prob(data)
     assert plain.explain(["x"], {"y": 0.1}).chosen == "denoising"
     with pytest.raises(UsageError, match="'g' is categorical"):
-        genprob.fit({"x": [0.1, 0.2], "g": ["a", "b"]}, DAE, steps=0)
+        genprob.fit({"x": [0.1, 0.2], "g": ["a", "b"]}, "dae", form="energy", steps=0)

@@ -11,7 +11,7 @@ from genprob import OneOf
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Categorical, Real
 from genprob.errors import UsageError
-from genprob_denoising.autoencoder import DAE
+from genprob_denoising.autoencoder import EnergyDAE
 from genprob_denoising.dae import dae
 from genprob_denoising.gsn import GSN
 
@@ -108,7 +108,7 @@ def test_noise_that_cannot_be_is_refused():
 def test_dae_is_an_energy_over_reals_and_a_reconstruction_over_other_types():
     reals = Schema((Variable("x", Real()), Variable("y", Real())))
     mixed = Schema((Variable("x", Real()), Variable("g", Categorical(("a", "b")))))
-    assert isinstance(dae(reals), DAE) and dae(reals).form == "energy" and dae(reals, form="plain").form == "plain"
+    assert isinstance(dae(reals), EnergyDAE) and not isinstance(dae(reals, form="plain"), EnergyDAE)
     assert isinstance(dae(mixed), GSN) and isinstance(dae(reals, form="reconstruction"), GSN)
     with pytest.raises(UsageError, match="'g' is categorical"):
         dae(mixed, form="energy")
