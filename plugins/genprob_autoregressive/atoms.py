@@ -47,7 +47,7 @@ class Atoms(nn.Module):
             place = torch.zeros_like(values).scatter_(0, position, y[seen, c])
             often = torch.nonzero((count >= SHARE * seen.sum()) & (count >= FEWEST))[:, 0]
             often = often[count[often].argsort(descending=True, stable=True)[:MOST]].sort().values
-            found.append((values[often], place[often], count[often] / seen.sum().clamp(min=1)))
+            found.append((values[often], place[often], count[often].double() / seen.sum().clamp(min=1)))
         atoms = cls(x.shape[1], max([len(values) for values, _, _ in found], default=0)).to(x.device)
         for c, (values, place, share) in enumerate(found):
             n = len(values)

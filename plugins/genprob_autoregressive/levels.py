@@ -63,5 +63,6 @@ class Levels(nn.Module):
         index = self.owner.expand(logits.shape)
         blank = logits.new_full((len(logits), len(self)), -torch.inf)
         peak = blank.scatter_reduce(1, index, logits.detach(), "amax")
-        total = torch.zeros_like(peak).scatter_add(1, index, torch.exp(logits - peak.gather(1, index)))
-        return logits - (peak + torch.log(total)).gather(1, index)
+        below = logits - peak.gather(1, index)
+        total = torch.zeros_like(peak).scatter_add(1, index, torch.exp(below))
+        return below - torch.log(total).gather(1, index)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +11,10 @@ from torch import Tensor
 
 from genprob.query import diagnostics
 from genprob.query.batch import NOISY, NOTHING, POINT, QueryBatch
-from genprob.query.capabilities import AnyOrder, Contexts, Law
+from genprob.query.capabilities import AnyOrder, Contexts
 from genprob.query.empirical import marginals as counted
 from genprob.query.log_evidence import LogEvidence
+from genprob.query.orders import LAW, by_column, given_points, score_points, shared
 from genprob.query.strategy import Answers, Offer, Refusal
 from genprob.results.join import join_marginals
 from genprob.results.record import Marginal
@@ -24,12 +23,11 @@ if TYPE_CHECKING:
     from genprob.joint import Joint
 
 PARTICLES = 1024
-LAW = "order-mixture"
 _AVERAGED = 64
 """Contexts over whose conditionals marginals are averaged, where evidence is met by draws."""
 _LEAST_ESS = 100.0
 _ROWS = 65_536
-"""Rows of particles or orders that are worked on at once."""
+"""Rows of particles that are worked on at once."""
 _SCORED = 10_000
 """Conditionals afforded to the log-evidence of a batch's points: the larger the batch, the fewer orders."""
 
@@ -76,7 +74,7 @@ class Ancestral:
 
 def draw(model: AnyOrder, queries: QueryBatch, draws: int) -> np.ndarray:
     """Draws of everything that queries which know points only leave open, `[Q, draws, width]`."""
-    values, known = _points(queries, model)
+    values, known = given_points(queries, model)
     index = torch.arange(len(queries), device=values.device).repeat_interleave(draws)
     out = _walk(model, model.contexts(values, known), index, values[index], known[index], ~known[index])
     return out.reshape(len(queries), draws, -1).cpu().numpy()
@@ -94,8 +92,8 @@ def log_evidence(model: AnyOrder, queries: QueryBatch, orders: int | None = None
         queries: the evidence.
         orders: K; None takes the model's own.
     """
-    values, known = _points(queries, model)
-    out, _ = _points_evidence(model, values, known, orders or model.orders)
+    values, known = given_points(queries, model)
+    out, _ = score_points(model, values, known, orders or model.orders)
     told = _told(queries)
     if not told.any():
         return out
@@ -116,9 +114,9 @@ def log_conditional(model: AnyOrder, queries: QueryBatch, given: np.ndarray, ord
 
     What is given comes first in every order, so that nothing is a difference of two averages.
     """
-    values, known = _points(queries, model)
+    values, known = given_points(queries, model)
     first = known & torch.as_tensor(given, device=known.device)
-    return _points_evidence(model, values, known, orders or model.orders, first)[0]
+    return score_points(model, values, known, orders or model.orders, first)[0]
 
 
 # --- evidence
@@ -135,76 +133,6 @@ def _weighed(queries: QueryBatch) -> np.ndarray:
     return (_told(queries).sum(1) > 1) | ((queries.kind == NOISY) & sharp).any(1)
 
 
-def _points(queries: QueryBatch, model: AnyOrder) -> tuple[Tensor, Tensor]:
-    """Given points `[Q, width]`, on cells the table's values, 0 elsewhere; and where they are."""
-    known = queries.kind == POINT
-    values = np.where(known, queries.a, 0.0)
-    for j, variable in enumerate(queries.schema.columns):
-        if variable.cell is not None and known[:, j].any():
-            values[known[:, j], j] = variable.cell.snap(values[known[:, j], j])
-    parameter = next(iter(model.parameters()), None) if isinstance(model, torch.nn.Module) else None
-    place = None if parameter is None else parameter.device
-    return torch.as_tensor(values, device=place), torch.as_tensor(known, device=place)
-
-
-def _points_evidence(
-    model: AnyOrder, values: Tensor, known: Tensor, orders: int, given: Tensor | None = None
-) -> tuple[LogEvidence, np.ndarray]:
-    """log p of the known cells of rows `[Q, width]` given some of them, and its standard deviation over orders."""
-    given = torch.zeros_like(known) if given is None else given
-    known = known & ~given
-    most = int(known.sum(1).max()) if len(known) else 0
-    if not most:
-        return LogEvidence(np.zeros(len(known)), np.zeros(len(known)), "exact", LAW), np.zeros(len(known))
-    every = most < 12 and math.factorial(most) <= orders
-    if every:
-        order = torch.tensor(list(itertools.permutations(range(most))))
-    else:
-        half = torch.stack([torch.randperm(most) for _ in range((orders + 1) // 2)])
-        order = torch.stack([half, most - 1 - half], 1).flatten(0, 1)[:orders]
-    order = order.to(values.device)
-    slot = (known.cumsum(1) - 1).clamp(min=0)
-    parts = []
-    for rows in torch.arange(len(values), device=values.device).split(max(1, _ROWS // len(order))):
-        turn = torch.where(known[rows, None], order[:, slot[rows]].transpose(0, 1), most)
-        # Turns of the known cells count 0, 1, ... in each order; where fewer are known, some turns stay away.
-        turn = turn.argsort(2).argsort(2)
-        parts.append(_along(model, values[rows], known[rows], turn, given[rows]))
-    log_p = torch.cat(parts).cpu().numpy()
-    value = np.logaddexp.reduce(log_p, axis=1) - math.log(len(order))
-    unknown = np.full(len(log_p), np.nan)
-    error = unknown if len(order) == 1 else diagnostics.log_mean_error(log_p)
-    with np.errstate(invalid="ignore"):
-        spread = log_p.std(1, ddof=1) if len(order) > 1 else np.zeros(len(log_p)) if every else unknown
-    if every:
-        return LogEvidence(value, np.zeros(len(log_p)), "exact", LAW), spread
-    return LogEvidence(value, error, "estimate", LAW), spread
-
-
-def _along(model: AnyOrder, values: Tensor, known: Tensor, turn: Tensor, given: Tensor) -> Tensor:
-    """log p of the known cells along orders: cell j of row q comes at `turn [Q, K, width]` of each; `[Q, K]`."""
-    q, k, width = turn.shape
-    turn, known = turn.reshape(-1, width), known.repeat_interleave(k, 0)
-    row = torch.arange(q, device=values.device).repeat_interleave(k)
-    out = torch.zeros(q * k, dtype=torch.float64, device=values.device)
-    root = model.contexts(values, given)
-    for step in range(int(known.sum(1).max()) if q else 0):
-        now = known & (turn == step)
-        going = torch.nonzero(now.any(1))[:, 0]
-        before = given[row[going]] | (known[going] & (turn[going] < step))
-        contexts = model.contexts(values[row[going]], before) if step else root
-        for j, at in _by_column(now[going].to(torch.int8).argmax(1)):
-            law = contexts.law(j, at) if step else _shared(contexts, j, row[going[at]])
-            out[going[at]] += law.log_prob(values[row[going[at]], j])
-    return out.reshape(q, k)
-
-
-def _by_column(column: Tensor) -> Iterator[tuple[int, Tensor]]:
-    """Each distinct column, and the positions that name it."""
-    for j in torch.unique(column).tolist():
-        yield j, torch.nonzero(column == j)[:, 0]
-
-
 # --- paths
 
 
@@ -213,7 +141,7 @@ def _meet(model: AnyOrder, root: Contexts, queries: QueryBatch, particles: int) 
 
     The mean of the weights estimates the probability of intervals, sets and readings given the points.
     """
-    values, known = _points(queries, model)
+    values, known = given_points(queries, model)
     index = torch.arange(len(queries), device=values.device).repeat_interleave(particles)
     values, known = values[index], known[index]
     pending = torch.as_tensor(_told(queries), device=values.device)[index]
@@ -223,9 +151,9 @@ def _meet(model: AnyOrder, root: Contexts, queries: QueryBatch, particles: int) 
     while bool(pending.any()):
         going = torch.nonzero(pending.any(1))[:, 0]
         contexts = root if first else model.contexts(values[going], known[going])
-        for j, at in _by_column(torch.where(pending[going], turn[going], -1.0).argmax(1)):
+        for j, at in by_column(torch.where(pending[going], turn[going], -1.0).argmax(1)):
             rows = going[at]
-            law = _shared(contexts, j, index[rows]) if first else contexts.law(j, at)
+            law = shared(contexts, j, index[rows]) if first else contexts.law(j, at)
             met = law.meet(queries.take(index[rows].cpu().numpy()))
             values[rows, j], known[rows, j], pending[rows, j] = met.values, True, False
             log_weight[rows] += met.log_mass + met.log_weight
@@ -261,12 +189,6 @@ def _systematic(share: Tensor, number: int) -> Tensor:
     return index.gather(1, torch.rand(index.shape, device=share.device).argsort(1))
 
 
-def _shared(contexts: Contexts, j: int, index: Tensor) -> Law:
-    """The laws of column j for rows whose contexts are `index`, each distinct one worked out once."""
-    distinct, where = torch.unique(index, return_inverse=True)
-    return contexts.law(j, distinct).take(where)
-
-
 def _walk(model: AnyOrder, root: Contexts, index: Tensor, values: Tensor, known: Tensor, asked: Tensor) -> Tensor:
     """Rows with the asked cells drawn, each row in a random order of its own; the first step is `root`'s at `index`."""
     values, known, pending = values.clone(), known.clone(), asked & ~known
@@ -275,7 +197,7 @@ def _walk(model: AnyOrder, root: Contexts, index: Tensor, values: Tensor, known:
     while bool(pending.any()):
         going = torch.nonzero(pending.any(1))[:, 0]
         contexts = root if first else model.contexts(values[going], known[going])
-        for j, at in _by_column(torch.where(pending[going], turn[going], -1.0).argmax(1)):
+        for j, at in by_column(torch.where(pending[going], turn[going], -1.0).argmax(1)):
             rows = going[at]
             if first:
                 distinct, where = torch.unique(index[rows], return_inverse=True)
@@ -291,13 +213,13 @@ def _walk(model: AnyOrder, root: Contexts, index: Tensor, values: Tensor, known:
 
 
 def _answer(model: AnyOrder, queries: QueryBatch, draws: int, particles: int) -> Answers:
-    values, known = _points(queries, model)
+    values, known = given_points(queries, model)
     root = model.contexts(values, known)
     n, told = len(queries), _told(queries)
     index = torch.arange(n, device=values.device)
     asked = torch.as_tensor(queries.asked, device=values.device)
     cells = max(1, int(known.sum()))
-    points, spread = _points_evidence(model, values, known, min(model.orders, max(1, _SCORED // cells)))
+    points, spread = score_points(model, values, known, min(model.orders, max(1, _SCORED // cells)))
     log_weight = np.zeros((n, 1))
     leaves, averaged = root, 1
     paths = index.repeat_interleave(draws)
