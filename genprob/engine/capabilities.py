@@ -113,6 +113,15 @@ class MarkovKernel(Protocol):
 
 
 @runtime_checkable
+class Tempers(Energy, Protocol):
+    """An energy whose own kernel can exchange places with copies at higher temperatures."""
+
+    def tempered_kernel(self, temperatures: int) -> Kernel:
+        """A kernel on points that leaves exp(-energy) invariant, with copies at `temperatures - 1` hotter laws."""
+        ...
+
+
+@runtime_checkable
 class Completes(Energy, Protocol):
     """An energy whose rows may have holes, which chains fill while it learns.
 

@@ -20,7 +20,7 @@ from genprob.query.batch import QueryBatch
 from genprob.query.likelihood import log_ceiling, log_likelihood
 from genprob.query.log_evidence import LogEvidence
 from genprob_energy import evidence, marginal
-from genprob_energy.machine import BlockGibbs, Machine, MachinePath
+from genprob_energy.machine import BlockGibbs, Machine, MachinePath, TemperedGibbs
 from genprob_energy.partitioned import Partitioned
 from genprob_energy.stored import Stored
 from genprob_energy.units import Units, visible_states
@@ -103,6 +103,9 @@ class Layers(Partitioned):
 
     def markov_kernel(self) -> Kernel:
         return BlockGibbs(self.machine())
+
+    def tempered_kernel(self, temperatures: int) -> Kernel:
+        return TemperedGibbs(self.machine(), tuple(torch.linspace(1, 0, temperatures).tolist()))
 
     def completing_kernel(self, batch: Batch) -> Kernel:
         return BlockGibbs(self.machine(), evidence.of_rows(self.units.heads, batch, self.points(batch)))

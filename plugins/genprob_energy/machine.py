@@ -166,3 +166,41 @@ class MachinePath:
                 log_base=machine.units.log_base(points),
             )
         return self.seen
+
+
+@dataclass(frozen=True, eq=False)
+class TemperedGibbs:
+    """Block Gibbs at a ladder of shares of the path from independent units, neighbours exchanged after each step.
+
+    The chains that move are those of the machine itself; the hotter copies live in the memory (Geyer 1991; Desjardins
+    et al. 2010 for learning). Even and odd pairs are tried in turn.
+
+    Arguments:
+        machine: the law that is left invariant.
+        shares: falling from 1; the last may be 0, where units are independent.
+    """
+
+    machine: Machine
+    shares: tuple[float, ...]
+
+    def init(self, position: Tensor) -> Memory:
+        return {"hotter": position.expand(len(self.shares) - 1, *position.shape).clone(), "steps": 0}
+
+    def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
+        path = MachinePath(self.machine, position, position.new_zeros(()))
+        replicas = [*torch.cat([position[None], memory["hotter"]])]
+        moved = [path.step(points, share) for points, share in zip(replicas, self.shares, strict=True)]
+        flipped = (moved[0] != position).to(position.dtype).mean()
+        swapped = []
+        for cold in range(memory["steps"] % 2, len(moved) - 1, 2):
+            one, other = moved[cold], moved[cold + 1]
+            above, below = self.shares[cold], self.shares[cold + 1]
+            gain = path.log_density(other, above) - path.log_density(other, below)
+            gain = gain + path.log_density(one, below) - path.log_density(one, above)
+            chance = gain.clamp(max=0.0).exp()
+            accept = (torch.rand_like(chance) < chance)[:, None]
+            moved[cold], moved[cold + 1] = torch.where(accept, other, one), torch.where(accept, one, other)
+            swapped.append(chance.mean())
+        rate = torch.stack(swapped).mean() if swapped else torch.zeros(())
+        memory = {"hotter": torch.stack(moved[1:]), "steps": memory["steps"] + 1}
+        return moved[0], memory, {"flipped": flipped, "swapped": rate}

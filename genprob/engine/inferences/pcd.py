@@ -9,7 +9,7 @@ from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import Energy, require
+from genprob.engine.capabilities import Energy, Tempers, require
 from genprob.engine.descend import Descend, adam, warmup_cosine
 from genprob.engine.inferences.phases import COMPLETIONS, centring, completing, sound
 from genprob.engine.kernels.energy import kernel_of
@@ -31,6 +31,7 @@ def pcd(
     clip: float | None = 100.0,
     weight_decay: float = 0.0,
     leapfrogs: int = 5,
+    temperatures: int = 1,
 ) -> Program:
     """Stochastic maximum likelihood of an energy (Younes 1989; Tieleman 2008): the chains are part of the state.
 
@@ -43,11 +44,17 @@ def pcd(
         clip: largest gradient norm, None for no limit.
         weight_decay: decay of matrices.
         leapfrogs: longest trajectory of HMC, for an energy without a kernel of its own.
+        temperatures: with more than one, chains trade places with copies at so many temperatures in all (Desjardins
+            et al. 2010), for energies that can.
     """
     require(model, Energy, "pcd", "an energy")
     energy = cast(Energy, model)
+    if temperatures > 1:
+        require(model, Tempers, "pcd", "a kernel at several temperatures")
 
     def kernel(blocks: Blocks, batch: Batch | None) -> Kernel:
+        if temperatures > 1:
+            return cast(Tempers, model).tempered_kernel(temperatures)
         return kernel_of(energy, leapfrogs=leapfrogs, warmup=steps * k)
 
     def start(blocks: Blocks, batch: Batch | None) -> Tensor:

@@ -250,3 +250,38 @@ def test_the_program_says_what_the_energy_says():
         trace.compute_log_prob()
         total.append(trace.nodes["hidden"]["log_prob"] + trace.nodes["energy"]["log_prob"])
     torch.testing.assert_close(torch.logsumexp(torch.stack(total), 0), -model.energy(model.points(few)))
+
+
+def test_tempered_chains_cross_where_plain_ones_do_not():
+    """Two modes of six units that never flip alone: with hotter copies both are visited as often as the list says."""
+    joint = joint_of(batch_of(binary_rows(columns=6)), hidden=6, spread=0.0)
+    model = joint.model
+    with torch.no_grad():
+        model.weight.fill_(2.5)
+        for tensor in (model.visible, model.hidden):
+            tensor.fill_(0.0)
+        model.base.zero_()
+        model.offset.fill_(0.5)
+        model.centre.fill_(0.5)
+        model.visible[0] = 0.5  # one mode is likelier
+        states = model._states()
+        share = torch.softmax(-model.energy(states), 0)
+        wanted = float(share[states.sum(1) > 3].sum())
+        torch.manual_seed(0)
+        crossed = {}
+        for name, kernel in (("plain", model.markov_kernel()), ("tempered", model.tempered_kernel(8))):
+            points = torch.zeros(400, 6)
+            memory = kernel.init(points)
+            for _ in range(150):
+                points, memory, told = kernel.step(points, memory)
+            crossed[name] = float((points.sum(1) > 3).float().mean())
+    assert 0.55 < wanted < 0.7
+    assert crossed["plain"] < 0.1
+    assert crossed["tempered"] == pytest.approx(wanted, abs=0.1)
+    assert float(told["swapped"]) > 0.2
+
+
+def test_a_tempered_fit_tells_of_its_chains(tmp_path):
+    how = {"name": "pcd", "temperatures": 4, "chains": 32}
+    joint = genprob.fit(binary_rows(columns=4), "rbm", hidden=4, steps=6, inference=how, out=tmp_path / "a")
+    assert any("chains.swapped" in event for event in joint.run.events())
