@@ -40,7 +40,7 @@ from genprob.engine.state import State
 from genprob.errors import CorruptFileError, DataError, Diverged, UsageError
 from genprob.joint import Joint
 from genprob.model import Model
-from genprob.request import DEFAULT_MODEL, Request
+from genprob.request import DEFAULT_MODEL, Request, counted
 from genprob.results.file import write
 from genprob.results.posterior import posterior_tree
 from genprob.results.provenance import provenance
@@ -110,7 +110,8 @@ def fit(
         with Run.open(out) as run:
             request = Request.read(run.config)
             request.check(model, options, inference, seed)
-            wanted = steps if steps is not None or not isinstance(inference, Mapping) else inference.get("steps")
+            said = inference.get("steps") if isinstance(inference, Mapping) else None
+            wanted = counted(said) if steps is None else steps
             _continue(run, request, wanted, data, schema, sample_dim, place, say)
         return Joint.load(out, device=str(place))
     request = Request.of(model, options, inference, steps, seed)

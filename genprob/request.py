@@ -54,9 +54,10 @@ class Request:
         if "name" not in asked:
             raise UsageError(f"inference={inference!r}: needs a name, e.g. {{'name': '{spec.inferences[0]}'}}")
         name = asked.pop("name")
-        if steps is not None and asked.get("steps", steps) != steps:
-            raise UsageError(f"steps={steps} and inference option steps={asked['steps']}: give one of them")
-        steps = asked.pop("steps", steps)
+        option = counted(asked.pop("steps", steps))
+        if steps is not None and option != steps:
+            raise UsageError(f"steps={steps} and inference option steps={option}: give one of them")
+        steps = option
         method = plugins.find("inference", name)
         if method.name not in spec.inferences:
             raise UsageError(
@@ -132,6 +133,11 @@ class Request:
             return plugins.find("model", self.model)
         except UsageError as error:
             raise PluginError(f"{error}; its plugin is not installed, or not enabled (genprob plugins)") from None
+
+
+def counted(value: Any) -> Any:
+    """The inference's option `steps`, read where the command line gives it as a text; anything else as it is."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
 def whole(name: str, value: Any, least: int) -> int:

@@ -40,7 +40,7 @@ def draws(case: Case) -> str:
     """Draws have the shapes, supports and labels of the data; a seed decides them."""
     joint = case.joint
     if not isinstance(joint.model, Draws):
-        raise Waived("it cannot be sampled")
+        raise Waived("it cannot be sampled: no draw(draws)")
     first, again, other = joint.sample(200, seed=3), joint.sample(200, seed=3), joint.sample(200, seed=4)
     demand(first.identical(again), "the same seed gives other draws")
     demand(not first.identical(other), "another seed gives the same draws")
@@ -57,7 +57,7 @@ def log_prob(case: Case) -> str:
     """Rows with holes are scored; kind and errors are stated; a row says the same wherever it stands."""
     joint = case.joint
     if not isinstance(joint.model, (Proposes, Scores)):
-        raise Waived("it has no log-probability")
+        raise Waived("it has no log-probability: no log_evidence(queries)")
     scored = joint.log_prob(case.data)
     value, error = scored["log_prob"].values, scored["standard_error"].values
     demand(np.isfinite(value).all(), "a training row has log-probability that is no finite number")
@@ -75,7 +75,7 @@ def normalised(case: Case) -> str:
     """The probabilities of all states add up to one, and draws come with these probabilities."""
     joint = case.small
     if not isinstance(joint.model, (Proposes, Scores)):
-        raise Waived("it has no log-probability")
+        raise Waived("it has no log-probability: no log_evidence(queries)")
     variables = list(joint.schema)
     if all(v.cardinality for v in variables):
         states = [_levels(v) for v in variables]
@@ -199,7 +199,7 @@ def coherent(case: Case) -> str:
     """p(a, b | o) = p(a | o) p(b | a, o), with p(a | o) counted from an answer's draws; else how far off, in nats."""
     joint = case.joint
     if not isinstance(joint.model, (Proposes, Scores)):
-        raise Waived("it has no log-probability")
+        raise Waived("it has no log-probability: no log_evidence(queries)")
     named = [v for v in joint.schema if v.cardinality and not v.shape and v.name in case.row]
     others = [v.name for v in joint.schema if not v.shape and v.name in case.row]
     if not named or len(others) < 2:

@@ -106,8 +106,11 @@ def check(
             if clause is clauses.fits and verdicts[-1].outcome == "fail":
                 break
     spent = time.process_time() - started
-    within = "ok" if spent <= seconds else "fail"
-    verdicts.append(Verdict("time budget", within, f"{spent:.1f} of {seconds:.0f} s", spent))
+    detail = f"{spent:.1f} of {seconds:.0f} s"
+    if spent > seconds:
+        longest = max(verdicts, key=lambda v: v.seconds)
+        detail += f", most in {longest.clause!r}; check(..., seconds=) allows more"
+    verdicts.append(Verdict("time budget", "ok" if spent <= seconds else "fail", detail, spent))
     return Report(name, tuple(verdicts))
 
 

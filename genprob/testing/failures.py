@@ -138,7 +138,7 @@ def unreachable_evidence_is_told(case: Case) -> str:
     """Evidence that a strategy cannot reach within its budget has no answer rather than a made-up one (exit code 8)."""
     joint = case.joint
     if not isinstance(joint.model, Draws):
-        raise Waived("it cannot be sampled")
+        raise Waived("it cannot be sampled: no draw(draws)")
     for variable in joint.schema:
         if variable.shape or variable.cardinality or variable.name not in case.row or variable.unit is not None:
             continue

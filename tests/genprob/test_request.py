@@ -30,6 +30,15 @@ def test_defaults_and_the_way_through_a_configuration():
     assert request.inference == {"name": "elbo", "lr": 0.1, "steps": 7}
 
 
+def test_steps_may_come_as_a_text_as_other_options_of_an_inference_do():
+    assert ask(inference={"name": "em", "steps": "600"}).steps == 600
+    assert ask(inference={"name": "em", "steps": "600"}, steps=600).steps == 600
+    with pytest.raises(UsageError, match="steps=7 and inference option steps=600"):
+        ask(inference={"name": "em", "steps": "600"}, steps=7)
+    with pytest.raises(UsageError, match="steps='many'"):
+        ask(inference={"name": "em", "steps": "many"})
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -83,6 +83,7 @@ def _models(name: str) -> list[str]:
     if not wanted:
         failed = "; ".join(str(f) for f in found.failures if name in (f.distribution, f.entry))
         raise PluginError(
-            f"no enabled plugin {name!r} offers a model{': ' + failed if failed else ''}; genprob plugins"
+            f"no enabled plugin {name!r} offers a model{': ' + failed if failed else ', or it is not installed'}; "
+            "genprob plugins lists what is"
         )
     return [f"{c.plugin.distribution}:{c.spec.name}" for c in wanted]
