@@ -49,7 +49,7 @@ def test_what_cannot_be_written_or_checked_is_said(tmp_path):
         scaffold("twice", tmp_path)
     with pytest.raises(UsageError, match="small letters"):
         scaffold("2nd", tmp_path)
-    with pytest.raises(PluginError, match="no enabled plugin 'nothing'.*not installed"):
+    with pytest.raises(PluginError, match=r"no enabled plugin 'nothing'.*not installed"):
         plugin("check", "nothing")
     with pytest.raises(UsageError, match="unknown action"):
         plugin("make", "it")
