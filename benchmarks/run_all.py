@@ -16,6 +16,8 @@ NAMES = (
     "engine_overhead",
     "samplers",
     "diamonds",
+    "diamonds_reals",
+    "digits_density",
     "rbm_digits",
     "rbm_speed",
     "claimed_error",

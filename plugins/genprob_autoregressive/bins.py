@@ -90,8 +90,9 @@ class Bins:
         for j in self.numbers:
             position = self.position(values[..., j].double(), j)
             out[..., j] = self.log_point(position, j).amax(-1)
-        for j in self.labels:
-            out[..., j] = torch.where(values[..., j] < self.sizes[j], 0.0, -torch.inf)
+        if self.labels:
+            most = torch.tensor([self.sizes[j] for j in self.labels], device=values.device)
+            out[..., self.labels] = torch.where(values[..., self.labels] < most, 0.0, -torch.inf).double()
         return out
 
     def position(self, x: Tensor, j: int) -> Tensor:
