@@ -100,8 +100,8 @@ TEXT = (
     "The rows, masks and scores of the diamonds protocol, with the seven reals alone: no method here sees cut, color\n"
     f"or clarity. 6,400 training rows, 1,000 held-out queries, {DRAWS} draws each, reals at their word (no rounding\n"
     f"cells), one thread. Flows are asked by importance with {BUDGET} proposals, eight times as many where these\n"
-    "fail. Lower is better but for cover (.90) and the median log-density of the held-out rows; `reliable` is the share of\n"
-    "answers whose computation and support hold, `tries` the mean number of attempts."
+    "fail. Lower is better but for cover (.90) and the median log-density of the held-out rows; `reliable` is the\n"
+    "share of answers whose computation and support hold, `tries` the mean number of attempts."
 )
 
 
