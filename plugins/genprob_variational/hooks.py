@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from genprob.hookspecs import hookimpl
-from genprob.spec import ModelSpec
+from genprob.spec import MetricSpec, ModelSpec
 
 
 @hookimpl
@@ -23,4 +23,14 @@ def genprob_models() -> Iterable[ModelSpec]:
         summary="variational autoencoder with a label that rows may lack",
         inferences=("elbo",),
         reference="Kingma, Rezende, Mohamed and Welling 2014 (M2)",
+    )
+
+
+@hookimpl
+def genprob_metrics() -> Iterable[MetricSpec]:
+    yield MetricSpec(
+        name="convergence",
+        factory="genprob_variational.convergence:Convergence",
+        summary="the bound on the likelihood by 1, 10, 100, ... draws of the guide",
+        reference="Burda, Grosse and Salakhutdinov 2016",
     )
