@@ -115,9 +115,12 @@ class Audit:
         if kind == "nothing":
             return "ok", ""
         cells = [c for c in self.cells if c.source == "planted" and (c.strategy, c.kind) == (strategy, kind)]
-        cells = [c for c in cells if c.verdict != "unknown"]
         if not cells:
             return "unknown", f"calibration: {strategy} was not audited on evidence like this ({kind})"
+        most = max(c.queries for c in cells)
+        cells = [c for c in cells if c.verdict != "unknown"]
+        if not cells:
+            return "unknown", f"calibration: too few questions like this ({kind}) were asked of {strategy}: {most}"
         cell = min(cells, key=lambda c: abs(c.share - share))
         if cell.verdict == "ok":
             return "ok", ""
