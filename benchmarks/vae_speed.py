@@ -31,7 +31,7 @@ from genprob_variational.vae import VAE
 TEXT = (
     "Networks 784-400-400-20, Bernoulli pixels without holes, Adam, one draw of the code and its divergence in closed\n"
     "form; median processor time of a step, the methods in turn on one thread. genprob's encoder is also shown which\n"
-    "pixels are known, its step leaves out what is not finite, and its batches are permuted and masked; bare torch and\n"
+    "pixels are known, its step leaves out what is not finite, its batches are permuted and masked; bare torch and\n"
     "Pyro index a tensor. Aim: at most 1.3 times bare torch."
 )
 PIXELS, HIDDEN, LATENT, ROWS = 784, (400, 400), 20, 4096
