@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from genprob.data.encoders import Encoder
 from genprob.nets.normal import draw_between, log_between
 from genprob_energy.evidence import Reading
+
+_DEFENSIVE = 0.25
 
 
 def draw_within(loc: Tensor, scale: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
@@ -27,19 +31,27 @@ def draw_reading(reading: Reading, encoder: Encoder, loc: Tensor, scale: Tensor,
     """One independence Metropolis step of z `[n]` given Normal(loc, scale^2) and a noisy reading of its decoded value.
 
     The proposal is the product with the reading made linear at its own coordinate: exact where the encoding is
-    linear and the variable not rounded, and then always accepted.
+    linear and the variable not rounded, and then always accepted. Elsewhere one proposal in four is of
+    Normal(loc, scale^2) itself, which covers the tails that the linear one lacks.
     """
     x = encoder.nearest_inside(0, reading.value, reading.sd)
     mean = encoder.encode(x[:, None])[:, 0]
     spread = reading.sd * encoder.log_jacobian(x[:, None])[:, 0].exp()
     weight = 1 / (1 / scale**2 + 1 / spread**2)
     centre = weight * (loc / scale**2 + mean / spread**2)
-    new = centre + weight.sqrt() * torch.randn_like(centre)
+    bent = bool(encoder.positive or encoder.bounded or encoder.power or any(encoder.cells))
+    share = _DEFENSIVE if bent else 0.0
+    unit = torch.randn_like(centre)
+    defended = torch.rand_like(centre) < share
+    new = torch.where(defended, loc + scale * unit, centre + weight.sqrt() * unit)
 
     def gain(z: Tensor) -> Tensor:
         at = encoder.snap(encoder.decode(z[:, None]))[:, 0]
         told = -0.5 * ((at - reading.value) / reading.sd) ** 2
-        return told - 0.5 * ((z - loc) / scale) ** 2 + 0.5 * ((z - centre) ** 2 / weight)
+        prior = -0.5 * ((z - loc) / scale) ** 2 - scale.log()
+        linear = -0.5 * (z - centre) ** 2 / weight - 0.5 * weight.log()
+        proposed = torch.logaddexp(linear + math.log1p(-share), prior + math.log(share)) if share else linear
+        return told + prior - proposed
 
     accepted = torch.rand_like(new).log() < gain(new) - gain(now)
     return torch.where(accepted, new, now)

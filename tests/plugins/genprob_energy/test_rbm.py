@@ -17,7 +17,7 @@ from genprob.errors import UsageError
 from genprob.joint import Joint
 from genprob.query.batch import QueryBatch
 from genprob.testing.joints import rbm as listing
-from genprob.testing.tables import mixed
+from genprob.testing.tables import mixed, reals
 from genprob_energy import layers
 from genprob_energy.rbm import RBM
 
@@ -162,6 +162,22 @@ def test_a_real_has_the_law_that_integrates_to_one(name):
     mass = np.exp(joint.conditional_log_prob(rows, given=list(rest))["log_prob"].values)
     total = mass.sum() if variable.cell is not None else np.trapezoid(mass, grid)
     assert total == pytest.approx(1.0, abs=2e-3)
+
+
+def test_whole_rows_of_reals_are_scored_as_the_mixture_that_they_are():
+    """-F(x) - log Z with the Jacobian, against the sum over hidden states of normal densities in data units."""
+    joint = joint_of(batch_of(reals().dropna("row")), hidden=5, spread=0.6)
+    with torch.no_grad():
+        joint.model.heads.log_scale.copy_(torch.tensor([-0.7, 0.2, 0.0]))
+        joint.model.conclude(joint.reference, seed=0)
+        queries = QueryBatch.from_values(joint.schema, joint.reference.values.numpy())
+        mixture = torch.logsumexp(joint.model.condition(queries).log_weight, 1)
+    found = joint.model.log_evidence(queries)
+    assert found.kind == "exact"
+    np.testing.assert_allclose(found.value, mixture.numpy(), atol=1e-8)
+    x = np.linspace(-12, 12, 4001)
+    density = np.exp(joint.log_prob({"x": x})["log_prob"].values)
+    assert np.trapezoid(density, x) == pytest.approx(1.0, abs=1e-4)
 
 
 def test_estimated_partition_functions_meet_the_summed_one():
