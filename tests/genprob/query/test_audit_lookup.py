@@ -8,8 +8,9 @@ from genprob.query.audit import Audit, Cell
 
 def cell(queries: int, p: float, share: float = 0.5) -> Cell:
     return Cell(
-        source="planted", strategy="smc", kind="points", share=share, queries=queries, failed=0, p_rank=p, p_evidence=1.0,
-        p_density=1.0, p_variable=1.0, z_evidence=np.nan, coverage=(0.5, 0.8, 0.95), coverage_se=(0.0, 0.0, 0.0),
+        source="planted", strategy="smc", kind="points", share=share, queries=queries, failed=0, p_rank=p,
+        p_evidence=1.0, p_density=1.0, p_variable=1.0, z_evidence=np.nan,
+        coverage=(0.5, 0.8, 0.95), coverage_se=(0.0, 0.0, 0.0),
         shape=(0.05,) * 20, seconds=0.0,
     )  # fmt: skip
 
