@@ -88,7 +88,8 @@ def _page(lines: list[str], given: argparse.Namespace) -> str:
 
 Written by `{command}`: {ROWS:,} rows, {DRAWS:,} draws, mean +- sd over {given.seeds} seeds. A draw is good within three
 standard deviations of its nearest mode; the last but one column is the divergence of the modes of good draws from
-uniform, in nats; CPU seconds are of a fit with its draws. Draws of `wgan` and `gan` have the fitted noise of `generator+noise`.
+uniform, in nats; CPU seconds are of a fit with its draws. Draws of
+`wgan` and `gan` have the fitted noise of `generator+noise`.
 
 | data | model | modes covered | share of good draws | reverse KL | CPU s |
 |---|---|---|---|---|---|
