@@ -187,6 +187,7 @@ class _Fitting:
         self.order = torch.as_tensor(order, device=place)
         self.reference = self.whole.take(self.order[:REFERENCE_ROWS].sort().values)
         self.notes: list[str] = list(table.notes)
+        self.settled: list[str] = []
 
     def begin(self, run: Run) -> None:
         """Prepares the model and the state before the first step."""
@@ -207,7 +208,8 @@ class _Fitting:
         self.network.to(self.place)
         self._plan(Randomness(self.request.seed, self.place))
         self.state.restore(tree["state"])
-        self.notes = list(tree["notes"])
+        # What was settled after the last step is settled anew.
+        self.notes = list(tree["notes"])[: len(tree["notes"]) - tree.get("settled", 0)]
         step, horizon = self.state.step, self.state.horizon
         if step > horizon:
             raise UsageError(f"{run.path}: has done {step} steps already; steps={horizon} would be fewer")
@@ -275,11 +277,13 @@ class _Fitting:
 
     def _conclude(self, train: Batch) -> None:
         """Lets the model settle what rests on the fitted parameters, before the last checkpoint."""
+        if self._not_a_number() is not None:
+            return  # the checkpoint that follows says so
         with running(Randomness(self.request.seed, self.place)):
             notes = self.network.conclude(train, seed=self.request.seed)
         for note in notes:
             self.say({"message": note})
-        self.notes += notes
+        self.settled = notes
 
     def _keep_posterior(self, train: Batch, attrs: Mapping[str, str]) -> None:
         """The draws of the model's unknowns, where they are the inference's answer."""
@@ -307,7 +311,8 @@ class _Fitting:
         tree = {
             "structure": self.network.structure(),
             "state": self.state.tree(),
-            "notes": self.notes,
+            "notes": [*self.notes, *self.settled],
+            "settled": len(self.settled),
             "reference": {"values": self.reference.values, "observed": self.reference.observed},
         }
         self.run.save(self.state.step, tree, best)

@@ -301,3 +301,14 @@ def test_a_tempered_fit_tells_of_its_chains(tmp_path):
     how = {"name": "pcd", "temperatures": 4, "chains": 32}
     joint = genprob.fit(binary_rows(columns=4), "rbm", hidden=4, steps=6, inference=how, out=tmp_path / "a")
     assert any("chains.swapped" in event for event in joint.run.events())
+
+
+def test_a_fit_that_goes_on_settles_its_partition_function_anew(tmp_path):
+    ds = binary_rows(columns=4)
+    first = genprob.fit(ds, "rbm", hidden=4, steps=3, out=tmp_path / "run")
+    again = genprob.fit(ds, "rbm", hidden=4, steps=6, out=tmp_path / "run", resume=True)
+    for joint in (first, again):
+        assert sum("log Z" in note for note in joint.notes) == 1
+    states = {f"v{i + 1}": column for i, column in enumerate(np.array(list(product([0, 1], repeat=4))).T)}
+    total = np.logaddexp.reduce(again.log_prob(states)["log_prob"].values)
+    assert total == pytest.approx(0.0, abs=1e-4)
