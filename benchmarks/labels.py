@@ -13,7 +13,7 @@ import genprob
 from benchmarks.timing import threads
 from genprob_variational.codes import encode
 
-LABELS, TRAIN, TEST = 100, 1400, 300
+LABELS, TRAIN, TEST = 100, 1400, 200
 SCHEMA = {"image": "binary", "label": "categorical"}
 
 
@@ -33,7 +33,7 @@ def accuracy(seed: int, unlabelled: bool, steps: int) -> float:
         train, "ssvae", schema=SCHEMA, steps=steps, seed=seed, latent=8, hidden=(64,), inference=inference
     )
     blank = test.assign(label=("row", np.array([None] * TEST, dtype=object)))
-    answer = joint.query(rows=blank, targets=["label"], draws=2, budget=256, strategy="importance")
+    answer = joint.query(rows=blank, targets=["label"], draws=2, budget=64, strategy="importance")
     levels = np.array(joint.schema["label"].support.levels)  # pyright: ignore
     return float((levels[answer["marginals"]["label_pmf"].values.argmax(-1)] == test["label"].values).mean())
 

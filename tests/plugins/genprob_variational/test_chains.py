@@ -12,13 +12,20 @@ from .conftest import NAMES, Exact, linear, whole
 
 @pytest.fixture(scope="module")
 def joint(reals, rows):
-    """A linear VAE with loadings of its own, whose guide knows nothing."""
+    """A linear VAE with loadings of its own, whose guide points the right way, but too short and too wide."""
     model = linear(reals, rows)
     with torch.no_grad():
-        model.decoder[0].weight.normal_(0, 0.8)
+        decoder, encoder = model.decoder[0], model.encoder[0]
+        decoder.weight.normal_(0, 0.8)
         model.heads.log_scale.uniform_(-1.0, -0.3)
-        for part in (model.encoder[0].weight, model.encoder[0].known):
-            part.mul_(0.3)
+        loading, precision = decoder.weight.double(), model.heads.scale() ** -2
+        posterior = torch.linalg.inv(torch.eye(2) + loading.T * precision @ loading)
+        gain = 0.8 * posterior @ (loading.T * precision)
+        encoder.weight.zero_()
+        encoder.known.zero_()
+        encoder.weight[:2] = gain
+        encoder.bias[:2] = -(gain @ decoder.bias.double())
+        encoder.bias[2:] = (1.3 * posterior.diagonal().sqrt()).log()
     return Joint(reals, model.eval(), run=None, reference=whole(reals, rows), rows=600)
 
 
