@@ -119,10 +119,7 @@ class Model(PyroModule):
             except RuntimeError as error:
                 if f"Multiple sample sites named {name!r}" not in str(error):
                     raise
-                raise PluginError(
-                    f"{type(self).__name__}: a latent site is named {name!r}, like a variable of the data; sites "
-                    "and variables share their names, so call it something else (an underscore in front will do)"
-                ) from error
+                raise namesake(self, name) from error
 
     @contextmanager
     def emitting(self, sites: Literal["one", "none"]) -> Iterator[None]:
@@ -141,3 +138,11 @@ class Model(PyroModule):
         if self.heads is None:
             self.heads = Heads(self.schema)
         return self.heads
+
+
+def namesake(model: Model, name: str) -> PluginError:
+    """The complaint about a latent that bears a variable's name."""
+    return PluginError(
+        f"{type(model).__name__}: a latent site is named {name!r}, like a variable of the data; sites and variables "
+        "share their names, so call it something else (an underscore in front will do)"
+    )

@@ -7,8 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from genprob.data.schema import Schema
 from genprob.errors import UsageError
@@ -18,6 +16,8 @@ from genprob.query.evidence import Equals, OneOf, Soft, Within
 from genprob.results.record import Marginal
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from genprob.joint import Joint
 
 _CLASSES = {POINT: Equals, RANGE: Within, SET: OneOf, NOISY: Soft, LIKELIHOOD: Soft}
@@ -95,7 +95,7 @@ class ReferenceJoint(ABC):
     def log_joint(self, values: Tensor) -> Tensor:
         """log-density of complete rows `[..., width] -> [...]` up to a constant; of some references differentiable."""
         rows = values.detach().reshape(-1, self.schema.width).cpu().numpy()
-        return torch.as_tensor(self.log_prob(rows), device=values.device).reshape(values.shape[:-1])
+        return values.new_tensor(self.log_prob(rows)).reshape(values.shape[:-1])
 
     def log_evidence(self, queries: QueryBatch) -> np.ndarray:
         """`[Q]` log-evidence of the queries; raises `UsageError` where it is not known exactly."""

@@ -13,7 +13,7 @@ from torch.distributions import Independent, Normal, kl_divergence
 
 from genprob.data.batch import Batch
 from genprob.errors import PluginError
-from genprob.model import Model
+from genprob.model import Model, namesake
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,15 @@ class Weights:
 def rowwise(model: Model, batch: Batch) -> bool:
     """True if every latent is drawn by the guide, row by row, from a law whose draws have gradients.
 
-    Raises `PluginError` for a latent that the guide ignores: whatever is drawn for it would not be accounted for.
+    Raises `PluginError` for a latent that the guide ignores (whatever is drawn for it would not be accounted for),
+    and for one that bears a variable's name.
     """
     devices = [batch.values.device] if batch.values.is_cuda else []
     with torch.no_grad(), torch.random.fork_rng(devices=devices):  # looking costs no random number
         guide, program = _traces(model, batch)
     latents = set(_sites(guide, observed=False))
+    for name in sorted(latents & set(model.schema.names)):
+        raise namesake(model, name)
     for name in _sites(program, observed=False):
         if name not in latents and not program.nodes[name]["infer"].get("enumerate"):
             raise PluginError(

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import stats
-from torch import Tensor
 
 from genprob.data.measure import Cell
 from genprob.data.schema import Schema, Variable
@@ -19,6 +18,9 @@ from genprob.query.evidence import Equals, OneOf, Soft, Within
 from genprob.testing.choice import logsumexp, pick
 from genprob.testing.joints.leaves import Counts, Law, Levels, LogNormal, Normal
 from genprob.testing.reference import ReferenceJoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,7 @@ class Circuit(ReferenceJoint):
             below = np.stack([up(child) for child in node.children], -1)
             return below.sum(-1) if isinstance(node, Product) else logsumexp(np.log(node.weights) + below)
 
-        return torch.as_tensor(up(self.root), device=values.device)
+        return values.new_tensor(up(self.root))
 
     def condition(self, queries: QueryBatch) -> ConditionalCircuit:
         values: dict[int, np.ndarray] = {}

@@ -6,10 +6,9 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from genprob.query.batch import QueryBatch
 from genprob.query.evidence import Equals, OneOf, Soft
@@ -17,6 +16,9 @@ from genprob.results.record import QUANTILES, Marginal
 from genprob.testing.choice import choose, logsumexp
 from genprob.testing.likelihood import log_likelihood
 from genprob.testing.reference import ReferenceJoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class Enumerated(ReferenceJoint):
@@ -49,7 +51,7 @@ class Enumerated(ReferenceJoint):
     def log_joint(self, values: Tensor) -> Tensor:
         """log of the unnormalised mass of complete rows."""
         rows = values.reshape(-1, self.schema.width).cpu().numpy()
-        return torch.as_tensor(self.log_mass(rows), device=values.device).reshape(values.shape[:-1])
+        return values.new_tensor(self.log_mass(rows)).reshape(values.shape[:-1])
 
     def kinds(self, variable: str) -> frozenset[type]:
         return frozenset({Equals, OneOf, Soft} if self.schema[variable].size == 1 else {Equals})

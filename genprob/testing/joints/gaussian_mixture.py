@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from scipy import special
-from torch import Tensor
 
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Real
@@ -19,6 +18,9 @@ from genprob.testing import normal
 from genprob.testing.choice import choose, logsumexp
 from genprob.testing.joints.regression import Regression, root
 from genprob.testing.reference import ReferenceJoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def reals(width: int, names: Sequence[str] | None = None) -> Schema:
@@ -59,11 +61,11 @@ class GaussianMixture(ReferenceJoint):
 
     def log_joint(self, values: Tensor) -> Tensor:
         """log p of complete rows, differentiable."""
-        mean, covariance, weight = (
-            torch.as_tensor(x, device=values.device) for x in (self.mean, self.covariance, self.weight)
-        )
-        law = torch.distributions.MultivariateNormal(mean, covariance, validate_args=False)
-        return torch.logsumexp(weight.log() + law.log_prob(values[..., None, :]), -1)
+        from torch.distributions import MultivariateNormal
+
+        mean, covariance, weight = (values.new_tensor(x) for x in (self.mean, self.covariance, self.weight))
+        law = MultivariateNormal(mean, covariance, validate_args=False)
+        return (weight.log() + law.log_prob(values[..., None, :])).logsumexp(-1)
 
     def kinds(self, variable: str) -> frozenset[type]:
         return frozenset({Equals, Within, Soft})

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, QueryBatch
 from genprob.query.evidence import Equals, Soft, Within
@@ -17,6 +16,9 @@ from genprob.testing.choice import along, logsumexp
 from genprob.testing.joints.gaussian_mixture import reals
 from genprob.testing.joints.leaves import drawn
 from genprob.testing.reference import ReferenceJoint
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LOBATTO = np.array([-1.0, -np.sqrt(3 / 7), 0.0, np.sqrt(3 / 7), 1.0]), np.array([9, 49, 64, 49, 9]) / 90
 """Nodes and weights of the five-point rule, which has a node at either end: panels share them."""
@@ -116,7 +118,7 @@ class GaussianTree(ReferenceJoint):
         for name, node in self.nodes.items():
             centre = 0.0 if node.parent is None else node.mean(rows[..., self._column[node.parent]])
             out += normal.log_density(rows[..., self._column[name]], centre, node.sd)
-        return torch.as_tensor(out, device=values.device)
+        return values.new_tensor(out)
 
     def condition(self, queries: QueryBatch) -> ConditionalTree:
         return ConditionalTree(self, queries)
