@@ -324,7 +324,7 @@ class _Fitting:
             yield
         except torch.linalg.LinAlgError as error:
             raise self._diverged(f"a matrix lost its definiteness ({str(error).splitlines()[0]})") from error
-        except (ValueError, ArithmeticError) as error:
+        except (ValueError, ArithmeticError, RuntimeError) as error:
             if self._not_a_number() is None:
                 raise
             raise self._diverged(str(error).splitlines()[0]) from error

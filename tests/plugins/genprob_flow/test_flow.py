@@ -202,7 +202,7 @@ def test_a_gaussian_with_holes_is_recovered():
     x = rng.normal(size=1500)
     y = 0.8 * x + 0.6 * rng.normal(size=1500)
     y[rng.random(1500) < 0.2] = np.nan
-    joint = genprob.fit({"x": x, "y": y}, Flow, steps=150, hidden=(16,), layers=2, completions=4)
+    joint = genprob.fit({"x": x, "y": y}, Flow, steps=400, hidden=(16,), layers=2, completions=4)
     marginals = joint.query(["y"], {"x": 1.0}, draws=500)["marginals"]
     assert float(marginals["y_mean"]) == pytest.approx(0.8, abs=0.15)
     assert float(marginals["y_sd"]) == pytest.approx(0.6, abs=0.12)
