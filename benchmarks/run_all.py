@@ -21,6 +21,10 @@ NAMES = (
     "rbm_digits",
     "rbm_speed",
     "claimed_error",
+    "audit_speed",
+    "modes",
+    "vae_speed",
+    "mutations",
 )
 
 
