@@ -69,14 +69,16 @@ def trust(said: Mapping[str, Any]) -> str:
     """How far to trust the answer, in three lines."""
     single = (said.get("queries") or 1) == 1
     reliable = bool(said.get("reliable"))
-    share = "" if single else f" ({said.get('reliable_queries')} of {said.get('queries')} queries)"
+    word = "reliable" if reliable else "NOT reliable"
+    if not single:
+        word = f"{said.get('reliable_queries')} of {said.get('queries')} queries reliable; at worst"
     figures = [
         f"{name} {cell(float(said[key]))}"
         for name, key in (("ESS", "ess"), ("k-hat", "khat"), ("R-hat", "rhat"))
         if isinstance(said.get(key), (int, float))
     ]
     lines = [
-        f"{'reliable' if reliable else 'NOT reliable'}{share}: computation {said.get('computation')}, "
+        f"{word}: computation {said.get('computation')}, "
         f"support {said.get('support')}, calibration {said.get('calibration')}",
         f"by {said.get('strategy')} ({said.get('guarantee')}, law {said.get('law')}); "
         + ", ".join([*figures, f"{cell(float(said.get('seconds') or 0))} s"]),

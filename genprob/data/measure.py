@@ -82,8 +82,9 @@ class Cell(Measure):
     def span(self, lo: np.ndarray, hi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Outer edges of the cells whose value lies in `[lo, hi]`; upper < lower where no value does."""
         slack = 1e-9
-        first = np.ceil((lo - self.offset) / self.delta - slack)
-        last = np.floor((hi - self.offset) / self.delta + slack)
+        with np.errstate(over="ignore"):  # an end far away is no end
+            first = np.ceil((lo - self.offset) / self.delta - slack)
+            last = np.floor((hi - self.offset) / self.delta + slack)
         return self.value(first) - self.delta / 2, self.value(last) + self.delta / 2
 
 

@@ -88,7 +88,7 @@ def _labelled(
     event: Mapping[str, Any], single: bool,
 ) -> xr.DataArray:  # fmt: skip
     reliable = below.reliable & ~failed
-    guarantee = np.where(exact, "exact", below.guarantee)
+    guarantee = np.where(exact | (below.guarantee != "exact"), below.guarantee, "consistent")
     out = xr.DataArray(
         value,
         dims=("query",),

@@ -237,7 +237,9 @@ def new_panels(count: int, columns: int | None = None, size: float = 3.4) -> tup
 
 def _title(figure: Figure, tree: xr.DataTree, query: int | None) -> None:
     evidence = evidence_of(tree, query) or {}
-    known = ", ".join(f"{name} = {text}" for name, text in evidence.items())
+    known = ", ".join(
+        f"{name} {text}" if text.startswith("in ") else f"{name} = {text}" for name, text in evidence.items()
+    )
     of = {name: _of_query(tree, name, query) for name in ("strategy", "reliable", "reasons")}
     first = ("" if query is None else f"query {query}: ") + (f"given {known}" if known else "given nothing")
     why = of["reasons"] or "see its status"

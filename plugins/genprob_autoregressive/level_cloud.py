@@ -42,10 +42,15 @@ class LevelCloud:
         repeats = max(1, min(_AVERAGED, _MOST_AVERAGED // self.levels.shape[1]))
         values = np.stack([self.draw(index) for _ in range(repeats)], 2)
         out = marginals(self.queries.schema, values, self.log_weight.cpu().numpy(), targets)
-        return {name: self._certain(m) for name, m in out.items()}
+        return {name: self._certain(name, m, values) for name, m in out.items()}
 
-    def _certain(self, marginal: Marginal) -> Marginal:
-        """Probabilities of levels that were all listed have no error."""
+    def _certain(self, name: str, marginal: Marginal, values: np.ndarray) -> Marginal:
+        """Levels that were all listed leave no error but that of the draws within them, `values [Q, J, R, width]`."""
+        weight = torch.softmax(self.log_weight, 1).cpu().numpy()
+        within = values[..., self.queries.schema.slices[name]].var(2) / values.shape[2]
+        left = np.sqrt((weight[..., None] ** 2 * within).sum(1)).reshape(marginal.mcse.shape)
+        listed = self.listed.reshape(-1, *[1] * (marginal.mcse.ndim - 1))
+        marginal = replace(marginal, mcse=np.where(listed & ~np.isnan(marginal.mcse), left, marginal.mcse))
         if marginal.pmf_mcse is None:
             return marginal
         error = marginal.pmf_mcse.copy()

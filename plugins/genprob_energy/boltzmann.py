@@ -45,13 +45,13 @@ class Boltzmann(Layers):
         chains: int = 256,
         temperatures: int = 200,
     ) -> None:
+        for variable in schema.columns:
+            if variable.cardinality is None:
+                raise UsageError(
+                    f"variable {variable.name!r} is {variable.support.kind}: boltzmann takes binary and categorical "
+                    "variables; state it as categorical if it has few values (rbm takes reals as well)"
+                )
         super().__init__(schema, hidden=hidden, chains=chains, temperatures=temperatures)
-        if self.units.reals:
-            name = schema.columns[self.units.reals[0]].name
-            raise UsageError(
-                f"variable {name!r} is {schema[name].support.kind}: boltzmann takes binary and categorical variables; "
-                "rbm takes reals as well"
-            )
         if couplings not in COUPLINGS:
             raise UsageError(f"couplings {couplings!r} is not one of: {', '.join(COUPLINGS)}")
         pairs = neighbours(schema) if couplings == "grid" else ~torch.eye(schema.width, dtype=torch.bool)

@@ -178,5 +178,5 @@ def test_couplings_are_learned(inference):
 
 
 def test_reals_are_refused_with_what_is_taken():
-    with pytest.raises(UsageError, match=r"boltzmann takes binary and categorical variables; rbm takes reals"):
+    with pytest.raises(UsageError, match=r"boltzmann takes binary and categorical variables.*rbm takes reals"):
         genprob.fit(mixed().drop_vars("visits"), Boltzmann, steps=0)
