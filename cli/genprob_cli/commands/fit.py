@@ -129,7 +129,8 @@ def _first(model: str | None, out: Path, resume: bool) -> str:
 
 
 def _document(joint: Any, out: Path, seconds: float) -> dict[str, Any]:
-    events = joint.run.events()
+    # Of the step that is kept: a fit that stopped early went on a while after its best one.
+    events = [event for event in joint.run.events() if event["step"] <= (joint.run.step or 0)]
     return {
         "run": str(out),
         "model": joint.run.config["model"],
