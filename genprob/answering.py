@@ -22,6 +22,7 @@ from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Draws
 from genprob.query.evidence import wording
 from genprob.query.planner import Planner
+from genprob.query.strategy import PARTICLES
 from genprob.results.answer import answer_tree
 from genprob.results.file import open as open_result
 from genprob.results.file import write
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 PRIOR_DRAWS = 1000
 """Draws of the joint that go with the answer to a single query, to compare with."""
-PARTICLES = 1024
-"""Particles that a strategy is thought to use where no budget is given."""
 
 
 def of_rows(

@@ -206,3 +206,30 @@ def adam(
         return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)  # pyright: ignore[reportArgumentType]
 
     return build
+
+
+def descent(
+    name: str,
+    loss: Loss,
+    *,
+    steps: int,
+    lr: float,
+    weight_decay: float = 0.0,
+    clip: float | None = None,
+    ema: float | None = None,
+    accumulate: int = 1,
+    data: Feed = "fresh",
+) -> Descend:
+    """The usual descent of all of a model: AdamW whose rate is warmed up and then falls to zero over `steps`."""
+    return Descend(
+        name,
+        frozenset({"model.*"}),
+        loss,
+        adam(lr, weight_decay),
+        warmup_cosine(),
+        clip=clip,
+        ema=ema,
+        accumulate=accumulate,
+        horizon=steps,
+        data=data,
+    )

@@ -24,6 +24,7 @@ from genprob.query.capabilities import Draws, ScoresRows
 from genprob.query.likelihood import log_ceiling, log_likelihood
 from genprob.query.planner import Planner
 from genprob.query.ranks import band, rank, uniformity
+from genprob.query.strategy import PARTICLES
 from genprob.results.join import join, uniform
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def judge(
     planner = Planner(joint, strategy)
     parts = [
         planner.answer(queries.take(part), RANKED, 0, budget, single=False, lenient=True)
-        for part in joint.chunks(len(queries), max(budget or 1024, RANKED))
+        for part in joint.chunks(len(queries), max(budget or PARTICLES, RANKED))
     ]
     values = uniform(join(parts), RANKED).values[:, 0]
     strategies = np.array([s for p in parts for s in p.strategy])

@@ -13,7 +13,7 @@ from genprob.errors import UnreliableError, UsageError
 from genprob.query import support
 from genprob.query.batch import POINT, QueryBatch
 from genprob.query.planting import kind_of, share_of
-from genprob.query.strategy import GUARANTEES, Answers, Offer, Refusal, Strategy
+from genprob.query.strategy import GUARANTEES, PARTICLES, Answers, Offer, Refusal, Strategy
 from genprob.results.join import one_chain
 from genprob.results.record import Answer, Marginal
 
@@ -137,7 +137,7 @@ class Planner:
             for w in offers:
                 attempts[q].append((w.strategy, budget))
                 if w.said.guarantee != "exact" and w.strategy != "rejection":  # pyright: ignore
-                    attempts[q].append((w.strategy, (budget or 1024) * ESCALATION))
+                    attempts[q].append((w.strategy, (budget or PARTICLES) * ESCALATION))
         pending = list(range(len(queries)))
         turn = 0
         while pending:

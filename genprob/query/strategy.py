@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from genprob.joint import Joint
 
 GUARANTEES = ("exact", "consistent", "heuristic")
+PARTICLES = 1024
+"""Particles or proposals of a query where no budget is given."""
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,12 @@ from genprob.engine.scope import running
 from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import JointDensity
 from genprob.query.planner import Planner
+from genprob.query.strategy import PARTICLES
 from genprob.results.join import join, uniform
 from genprob.results.record import Marginal
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
-
-_PARTICLES = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +50,7 @@ def asked(joint: Joint, queries: QueryBatch, draws: int, seed: int, budget: int 
     planner = Planner(joint)
     queries = replace(queries, names=queries.targets)
     with running(joint.rng(seed)), torch.no_grad():
-        parts = joint.chunks(len(queries), max(budget or _PARTICLES, draws))
+        parts = joint.chunks(len(queries), max(budget or PARTICLES, draws))
         answers = [planner.answer(queries.take(p), draws, seed, budget, single=False, lenient=True) for p in parts]
     answer = uniform(join(answers), draws)
     guarantee = np.array(answer.guarantee, dtype=object)

@@ -8,7 +8,7 @@ from genprob.data.batch import Batch
 from genprob.engine.assign import Assign
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import Energy, require
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.descend import descent
 from genprob.engine.inferences.phases import COMPLETIONS, centring, completing, sound
 from genprob.engine.kernels.energy import kernel_of
 from genprob.engine.losses.contrastive import contrastive
@@ -60,14 +60,13 @@ def cd(
         *centring(energy),
         Assign("restart", frozenset({"chains"}), restart, data="same"),
         Transition("chains", "chains", kernel, repeat=k, adapt=True),
-        Descend(
+        descent(
             "energy",
-            frozenset({"model.*"}),
             contrastive(energy, "chains", COMPLETIONS if filling else None),
-            adam(lr, weight_decay),
-            warmup_cosine(),
+            steps=steps,
+            lr=lr,
+            weight_decay=weight_decay,
             clip=clip,
-            horizon=steps,
             data="same",
         ),
     )

@@ -6,7 +6,7 @@ from typing import cast
 
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import Noises, Reconstructs, Score, require
-from genprob.engine.descend import Descend, Loss, adam, warmup_cosine
+from genprob.engine.descend import Loss, descent
 from genprob.engine.losses.denoising import denoising
 from genprob.engine.losses.reconstruction import reconstruction
 from genprob.engine.phase import Phase
@@ -39,15 +39,7 @@ def dsm(
         weight_decay: decay of matrices.
     """
     loss = reconstruction(model) if isinstance(model, Reconstructs) else _score_loss(model, least, most)
-    move = Descend(
-        "dsm",
-        frozenset({"model.*"}),
-        loss,
-        adam(lr, weight_decay),
-        warmup_cosine(),
-        clip=clip,
-        horizon=steps,
-    )
+    move = descent("dsm", loss, steps=steps, lr=lr, weight_decay=weight_decay, clip=clip)
     return Program((Phase((move,), steps, name="dsm"),), Blocks({"model": model}), "dsm.loss", batch_size=batch_size)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genprob.engine.blocks import Blocks
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.descend import descent
 from genprob.engine.losses.elbo import elbo as bound
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
@@ -40,14 +40,13 @@ def elbo(
         patience: evaluations without a better held-out score before it stops.
         evaluate_every: steps between evaluations.
     """
-    move = Descend(
+    move = descent(
         "elbo",
-        frozenset({"model.*"}),
         bound(model, particles=particles, beta=beta, amortise=amortise),
-        adam(lr, weight_decay),
-        warmup_cosine(),
+        steps=steps,
+        lr=lr,
+        weight_decay=weight_decay,
         clip=clip,
-        horizon=steps,
     )
     return Program(
         (Phase((move,), steps, name="elbo"),),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genprob.engine.blocks import Blocks
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.descend import descent
 from genprob.engine.losses.iwae import iwae as bound
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
@@ -46,14 +46,13 @@ def iwae(
     """
     if k < 1:
         raise UsageError(f"inference option k={k}: must be at least 1")
-    move = Descend(
+    move = descent(
         "iwae",
-        frozenset({"model.*"}),
         bound(model, k=k, beta=beta, doubly=doubly, amortise=amortise),
-        adam(lr, weight_decay),
-        warmup_cosine(),
+        steps=steps,
+        lr=lr,
+        weight_decay=weight_decay,
         clip=clip,
-        horizon=steps,
     )
     return Program(
         (Phase((move,), steps, name="iwae"),),

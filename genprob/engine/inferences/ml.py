@@ -8,7 +8,7 @@ import torch
 
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import LogDensity, Recommends, require
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.descend import Descend, descent
 from genprob.engine.losses.likelihood import likelihood
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
@@ -70,16 +70,15 @@ def ml(
             data="full",
         )
     else:
-        move = Descend(
+        move = descent(
             "ml",
-            writes,
             loss,
-            adam(chosen["lr"], chosen["weight_decay"]),
-            warmup_cosine(),
+            steps=horizon,
+            lr=chosen["lr"],
+            weight_decay=chosen["weight_decay"],
             clip=chosen["clip"],
             ema=chosen["ema"] or None,
             accumulate=accumulate,
-            horizon=horizon,
         )
     return Program(
         (Phase((move,), horizon, name="ml"),),

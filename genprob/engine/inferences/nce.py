@@ -6,7 +6,7 @@ from typing import cast
 
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import NoiseContrast, require
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.descend import descent
 from genprob.engine.inferences.phases import COMPLETIONS, completing
 from genprob.engine.losses.noise_contrastive import noise_contrastive
 from genprob.engine.phase import Phase
@@ -40,14 +40,13 @@ def nce(
     filling = completing(energy)
     moves = (
         *filling,
-        Descend(
+        descent(
             "energy",
-            frozenset({"model.*"}),
             noise_contrastive(energy, COMPLETIONS if filling else None),
-            adam(lr, weight_decay),
-            warmup_cosine(),
+            steps=steps,
+            lr=lr,
+            weight_decay=weight_decay,
             clip=clip,
-            horizon=steps,
             data="same",
         ),
     )

@@ -10,7 +10,7 @@ from torch import Tensor
 from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import Energy, Tempers, require
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.descend import descent
 from genprob.engine.inferences.phases import COMPLETIONS, centring, completing, sound
 from genprob.engine.kernels.energy import kernel_of
 from genprob.engine.losses.contrastive import contrastive
@@ -67,14 +67,13 @@ def pcd(
         Transition("chains", "chains", kernel, data="full", repeat=k, start=start, adapt=True),
         *filling,
         *centring(energy),
-        Descend(
+        descent(
             "energy",
-            frozenset({"model.*"}),
             contrastive(energy, "chains", COMPLETIONS if filling else None),
-            adam(lr, weight_decay),
-            warmup_cosine(),
+            steps=steps,
+            lr=lr,
+            weight_decay=weight_decay,
             clip=clip,
-            horizon=steps,
             data="same",
         ),
     )

@@ -6,7 +6,7 @@ from typing import cast
 
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import PseudoLikelihood, require
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.descend import descent
 from genprob.engine.inferences.phases import COMPLETIONS, centring, completing
 from genprob.engine.losses.pseudo_likelihood import pseudo_likelihood
 from genprob.engine.phase import Phase
@@ -41,14 +41,13 @@ def pseudolikelihood(
     moves = (
         *filling,
         *centring(energy),
-        Descend(
+        descent(
             "energy",
-            frozenset({"model.*"}),
             pseudo_likelihood(energy, COMPLETIONS if filling else None),
-            adam(lr, weight_decay),
-            warmup_cosine(),
+            steps=steps,
+            lr=lr,
+            weight_decay=weight_decay,
             clip=clip,
-            horizon=steps,
             data="same",
         ),
     )

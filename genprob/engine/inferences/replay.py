@@ -11,7 +11,7 @@ from genprob.data.batch import Batch
 from genprob.engine.assign import Assign
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import Energy, require
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.descend import descent
 from genprob.engine.inferences.phases import COMPLETIONS, completing, sound
 from genprob.engine.kernels.hmc import HMC
 from genprob.engine.kernels.langevin import Langevin
@@ -100,14 +100,13 @@ def replay(
     moves = (
         Assign("replay", frozenset({"buffer", "chains"}), move, data="same"),
         *filling,
-        Descend(
+        descent(
             "energy",
-            frozenset({"model.*"}),
             contrastive(energy, "chains", COMPLETIONS if filling else None, noise=noise, decay=decay),
-            adam(lr, weight_decay),
-            warmup_cosine(),
+            steps=steps,
+            lr=lr,
+            weight_decay=weight_decay,
             clip=clip,
-            horizon=steps,
             data="same",
         ),
     )

@@ -12,7 +12,7 @@ from genprob.data.batch import Batch
 from genprob.engine.assign import Assign
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import Reconstructs, require
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.descend import Descend, descent
 from genprob.engine.losses.reconstruction import reconstruction
 from genprob.engine.move import Metrics, Updates
 from genprob.engine.phase import Phase
@@ -66,14 +66,13 @@ def walkback(
     if walk:
         moves.append(Transition("walks", "walks", kernel, repeat=walk))
     moves.append(
-        Descend(
+        descent(
             "operator",
-            frozenset({"model.*"}),
             reconstruction(chain, "walks"),
-            adam(lr, weight_decay),
-            warmup_cosine(),
+            steps=steps,
+            lr=lr,
+            weight_decay=weight_decay,
             clip=clip,
-            horizon=steps,
             data="same",
         )
     )

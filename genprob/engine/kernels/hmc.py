@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from genprob.engine.kernels.density import LogDensity, ValueAndGradient, checked, differentiated
+from genprob.engine.kernels.density import LogDensity, ValueAndGradient, differentiated
 from genprob.engine.kernels.metropolis import accepted, chosen
 from genprob.engine.kernels.stride import Stride
-from genprob.engine.kernels.warmup import Mass, Warmup
+from genprob.engine.kernels.warmup import Mass, WarmedUp
 from genprob.engine.move import Metrics
 from genprob.engine.state import Memory
 
@@ -20,7 +20,7 @@ DIVERGED = 1000.0
 
 
 @dataclass(frozen=True)
-class HMC:
+class HMC(WarmedUp):
     """Leapfrog trajectories, accepted or refused (Duane et al. 1987; Hoffman and Gelman 2014 for the adaptation).
 
     All chains share the length of a trajectory, drawn anew for each; those of one query share step size and mass.
@@ -48,13 +48,6 @@ class HMC:
 
     adjusted: ClassVar[bool] = True
 
-    @property
-    def _warmup(self) -> Warmup:
-        return Warmup(self.warmup, self.target, self.mass, self.size)
-
-    def init(self, position: Tensor) -> Memory:
-        return self._warmup.init(position, checked(self.log_density(position), position).ndim)
-
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
         slope = differentiated(self.log_density, self.value_and_gradient)
         at, (before, gradient) = position, slope(position)
@@ -78,9 +71,6 @@ class HMC:
             "step_size": memory["size"],
         }
         return chosen(accept, at, position), memory, metrics
-
-    def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
-        return self._warmup.step(position, memory, metrics["acceptance"])
 
 
 def kinetic(momentum: Tensor, lead: int) -> Tensor:

@@ -8,17 +8,17 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from genprob.engine.kernels.density import LogDensity, ValueAndGradient, checked, differentiated
+from genprob.engine.kernels.density import LogDensity, ValueAndGradient, differentiated
 from genprob.engine.kernels.hmc import kinetic
 from genprob.engine.kernels.metropolis import accepted, chosen
 from genprob.engine.kernels.stride import Stride
-from genprob.engine.kernels.warmup import Mass, Warmup
+from genprob.engine.kernels.warmup import Mass, WarmedUp
 from genprob.engine.move import Metrics
 from genprob.engine.state import Memory
 
 
 @dataclass(frozen=True)
-class MALA:
+class MALA(WarmedUp):
     """A Langevin proposal, accepted or refused (Roberts and Tweedie 1996), preconditioned by the learned scale.
 
     Metrics: `acceptance` per chain, `step_size` per query.
@@ -41,13 +41,6 @@ class MALA:
 
     adjusted: ClassVar[bool] = True
 
-    @property
-    def _warmup(self) -> Warmup:
-        return Warmup(self.warmup, self.target, self.mass, self.size)
-
-    def init(self, position: Tensor) -> Memory:
-        return self._warmup.init(position, checked(self.log_density(position), position).ndim)
-
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
         slope = differentiated(self.log_density, self.value_and_gradient)
         before, gradient = slope(position)
@@ -60,6 +53,3 @@ class MALA:
         gain = after - before + kinetic(noise, before.ndim) - kinetic(returning, before.ndim)
         chance, accept = accepted(gain)
         return chosen(accept, proposal, position), memory, {"acceptance": chance, "step_size": memory["size"]}
-
-    def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
-        return self._warmup.step(position, memory, metrics["acceptance"])

@@ -11,7 +11,6 @@ from torch import Tensor
 from genprob.engine.kernels.density import (
     LogDensity,
     ValueAndGradient,
-    checked,
     differentiated,
     summed,
     widened,
@@ -19,13 +18,13 @@ from genprob.engine.kernels.density import (
 from genprob.engine.kernels.hmc import diverging, kinetic
 from genprob.engine.kernels.metropolis import chosen
 from genprob.engine.kernels.stride import Stride
-from genprob.engine.kernels.warmup import Mass, Warmup
+from genprob.engine.kernels.warmup import Mass, WarmedUp
 from genprob.engine.move import Metrics
 from genprob.engine.state import Memory
 
 
 @dataclass(frozen=True)
-class NUTS:
+class NUTS(WarmedUp):
     """Trajectories doubled until they turn (Hoffman and Gelman 2014), with multinomial draws (Betancourt 2017).
 
     The criterion is the generalised one; trees are walked without recursion (Phan, Pradhan and Jankowiak 2019). All
@@ -56,13 +55,6 @@ class NUTS:
 
     adjusted: ClassVar[bool] = True
 
-    @property
-    def _warmup(self) -> Warmup:
-        return Warmup(self.warmup, self.target, self.mass, self.size)
-
-    def init(self, position: Tensor) -> Memory:
-        return self._warmup.init(position, checked(self.log_density(position), position).ndim)
-
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
         slope = differentiated(self.log_density, self.value_and_gradient)
         value, gradient = slope(position)
@@ -89,9 +81,6 @@ class NUTS:
             "step_size": memory["size"],
         }
         return whole.draw, memory, metrics
-
-    def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
-        return self._warmup.step(position, memory, metrics["acceptance"])
 
 
 Phase = tuple[Tensor, Tensor, Tensor]

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from genprob.engine.kernels import averaging, moments
+from genprob.engine.kernels.density import LogDensity, checked
+from genprob.engine.move import Metrics
 from genprob.engine.state import Memory
 
 Mass = Literal["unit", "diagonal", "dense"]
@@ -66,3 +68,27 @@ class Warmup:
         if done + 1 == self.steps:
             memory |= {"size": memory["log_average"].exp()}
         return memory
+
+
+class WarmedUp:
+    """A kernel whose step size and mass a `Warmup` adapts to its probabilities of acceptance, and nothing else.
+
+    Attributes:
+        log_density, warmup, target, mass, size: as the kernels say.
+    """
+
+    log_density: LogDensity
+    warmup: int
+    target: float
+    mass: Mass
+    size: float
+
+    @property
+    def _warmup(self) -> Warmup:
+        return Warmup(self.warmup, self.target, self.mass, self.size)
+
+    def init(self, position: Tensor) -> Memory:
+        return self._warmup.init(position, checked(self.log_density(position), position).ndim)
+
+    def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
+        return self._warmup.step(position, memory, metrics["acceptance"])

@@ -15,14 +15,13 @@ from genprob.query.capabilities import AnyOrder, Contexts
 from genprob.query.empirical import marginals as counted
 from genprob.query.log_evidence import LogEvidence
 from genprob.query.orders import LAW, by_column, given_points, score_points, shared
-from genprob.query.strategy import Answers, Offer, Refusal
+from genprob.query.strategy import PARTICLES, Answers, Offer, Refusal
 from genprob.results.join import join_marginals
 from genprob.results.record import Marginal
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
 
-PARTICLES = 1024
 _AVERAGED = 64
 """Contexts over whose conditionals marginals are averaged, where evidence is met by draws."""
 _LEAST_ESS = 100.0

@@ -10,12 +10,11 @@ import torch
 from genprob.query import diagnostics
 from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Cloud, Proposes
-from genprob.query.strategy import Answers, Offer, Refusal
+from genprob.query.strategy import PARTICLES, Answers, Offer, Refusal
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
 
-PARTICLES = 1024
 LEAST_ESS = 100.0
 _MOST_CELLS = 16
 """Cells of an array target whose k-hats are looked at."""

@@ -13,7 +13,7 @@ from genprob.engine.kernels.smc import Annealed, Cooling, Path, anneal
 from genprob.query.batch import POINT, QueryBatch, alike
 from genprob.query.capabilities import Anneals, JointDensity
 from genprob.query.density import DensityPath
-from genprob.query.strategy import Answers, Offer, Refusal
+from genprob.query.strategy import PARTICLES, Answers, Offer, Refusal
 from genprob.query.weighted import marginals
 from genprob.results.join import join_marginals
 from genprob.results.record import Marginal
@@ -21,7 +21,6 @@ from genprob.results.record import Marginal
 if TYPE_CHECKING:
     from genprob.joint import Joint
 
-PARTICLES = 1024
 ISLANDS = 4
 LEAST_ANCESTORS = 30.0
 LEAST_ACCEPTANCE = 0.02

@@ -15,14 +15,13 @@ from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Diffuses
 from genprob.query.empirical import marginals
 from genprob.query.regions import Regions
-from genprob.query.strategy import Answers, Offer, Refusal
+from genprob.query.strategy import PARTICLES, Answers, Offer, Refusal
 from genprob.results.join import join_marginals
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
 
 LAW = "diffusion"
-PARTICLES = 1024
 ISLANDS = 8
 """Independent runs that the particles of a query are split into: their evidences show each other's error."""
 _RESAMPLE = 0.5
