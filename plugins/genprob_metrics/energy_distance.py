@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from genprob.joint import Joint
-from genprob.metrics.energy import energy_distance
 from genprob.metrics.scale import deviations, distances, points
-from genprob.metrics.score import Result, Score
+from genprob.metrics.score import Result
 from genprob.request import whole
+from genprob_metrics.permutation import permuted
 from genprob_metrics.two_sample import LEAST_ROWS, alike
 
 
@@ -33,16 +33,5 @@ class EnergyDistance:
         both = np.concatenate([points(joint.schema, sample, sd) for sample in (real, fake)])
         # Rows without a known cell in common are at no distance: holes are the same on both sides.
         between = np.nan_to_num(distances(both, both))
-        rng = np.random.default_rng([self.seed, 2])
-        first = np.arange(len(both)) < len(real)
-        ways = np.stack([first, *(rng.permutation(first) for _ in range(self.permutations))])
-        found, *chance = energy_distance(between, ways)
-        p = (1 + sum(other >= found for other in chance)) / (1 + self.permutations)
-        n = np.array(len(real))
-        return Result(
-            (
-                Score("energy_distance", np.array(found), np.array(np.nan), n, "sd of the data", "lower", ideal=0.0),
-                Score("p_value", np.array(p), np.array(np.nan), n, "", "p-value"),
-            ),
-            attrs={"rows": len(real), "permutations": self.permutations},
-        )
+        scores = permuted("energy_distance", "sd of the data", between, len(real), self.permutations, self.seed)
+        return Result(scores, attrs={"rows": len(real), "permutations": self.permutations})

@@ -51,6 +51,30 @@ def genprob_metrics() -> Iterable[MetricSpec]:
             "Szekely and Rizzo 2013",
         ),
         MetricSpec(
+            "mmd",
+            "genprob_metrics.mmd:MMD",
+            "distance between draws and rows under a kernel, of the rows or as a classifier sees them",
+            "Gretton et al. 2012",
+        ),
+        MetricSpec(
+            "precision_recall",
+            "genprob_metrics.precision_recall:PrecisionRecall",
+            "are draws among the rows, and rows among the draws?",
+            "Kynkaanniemi et al. 2019; Naeem et al. 2020",
+        ),
+        MetricSpec(
+            "critic",
+            "genprob_metrics.critic:Critic",
+            "Wasserstein's distance as an independent critic sees it on unseen points",
+            "Arjovsky et al. 2017; Danihelka et al. 2017",
+        ),
+        MetricSpec(
+            "modes",
+            "genprob_metrics.modes:Modes",
+            "modes covered, share of good draws, divergence over modes",
+            "Srivastava et al. 2017; Lin et al. 2018",
+        ),
+        MetricSpec(
             "memorisation",
             "genprob_metrics.memorisation:Memorisation",
             "are draws nearer to training rows than held-out rows are?",
