@@ -135,8 +135,9 @@ def _group(found: Mapping[str, Measured], seed: int, resamples: int, level: floa
     coords: dict[str, Any] = {"joint": np.array(list(found), dtype=str)}
     for score in first.scores:
         twins = {n: s for n, result in results.items() for s in result.scores if s.name == score.name}
-        if len(twins) < len(results):
-            continue
+        labelled = [{dim: {*results[name].coords[dim]} for dim in score.dims} for name in twins]
+        if len(twins) < len(results) or any(one != labelled[0] for one in labelled):
+            continue  # not of all joints, or along labels of one joint's own
         _same_meaning(twins)
         order = [_positions(first.coords, results[name].coords, score.dims) for name in twins]
         about = attributes(score)

@@ -30,14 +30,16 @@ def document(tree: xr.DataTree, rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def evaluation_view(tree: xr.DataTree, rows: list[dict[str, Any]]) -> Any:
-    """A table of the scores, those by share observed and by variable, and the notes."""
+    """A table of the scores, those by share observed, by variable and by chain, and the notes."""
     columns = ("metric", "score", "value", "se", "n", "units", "better", "kind")
     lines = [
         (r["metric"], r["score"], r["value"], r["se"], r["n"], r["units"], r["better"], r["kind"])
         for r in rows
         if not r["where"]
     ]
-    return stack(table(columns, lines), *_by_share(rows), *_per_variable(rows), *_remarks(tree, rows))
+    return stack(
+        table(columns, lines), *_by_share(rows), *_per(rows, "variable"), *_per(rows, "chain"), *_remarks(tree, rows)
+    )
 
 
 def comparison_view(tree: xr.DataTree, rows: list[dict[str, Any]]) -> Any:
@@ -77,19 +79,21 @@ def _by_share(rows: list[dict[str, Any]]) -> list[Any]:
     return ["", table((*lead, *heads), cells, "by share of a row's known cells that was given")]
 
 
-def _per_variable(rows: list[dict[str, Any]]) -> list[Any]:
-    """Scores per variable, a table for each metric that has some."""
+def _per(rows: list[dict[str, Any]], dim: str) -> list[Any]:
+    """Scores per variable or per chain, a table for each metric that has some; what else they lie along is a column."""
     out = []
     for metric in dict.fromkeys(row["metric"] for row in rows):
-        mine = [row for row in rows if row["metric"] == metric and set(row["where"]) == {"variable"}]
-        names = list(dict.fromkeys(row["score"] for row in mine))
-        if not names:
-            continue
-        at = {(row["score"], row["where"]["variable"]): row["value"] for row in mine}
-        variables = dict.fromkeys(row["where"]["variable"] for row in mine)
-        heads = [name.removesuffix("_by_variable") for name in names]
-        lines = [(variable, *(at.get((name, variable)) for name in names)) for variable in variables]
-        out += ["", table(("variable", *heads), lines, f"{metric}, per variable")]
+        at: dict[tuple[str, str], float] = {}
+        for row in rows:
+            if row["metric"] == metric and dim in row["where"]:
+                rest = "".join(f", {other} {label}" for other, label in row["where"].items() if other != dim)
+                at[row["where"][dim], row["score"].removesuffix(f"_by_{dim}") + rest] = row["value"]
+        if at:
+            heads = list(dict.fromkeys(head for _, head in at))
+            lines = [
+                (label, *(at.get((label, head)) for head in heads)) for label in dict.fromkeys(one for one, _ in at)
+            ]
+            out += ["", table((dim, *heads), lines, f"{metric}, per {dim}")]
     return out
 
 

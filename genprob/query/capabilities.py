@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from genprob.data.batch import Batch
@@ -107,6 +108,17 @@ class Walks(Protocol):
 
     def walk(self, queries: QueryBatch, chains: int) -> HeldChains:
         """Chains of each query, from torch's present random numbers."""
+        ...
+
+
+@runtime_checkable
+class Codes(Protocol):
+    """A model with a representation of rows, such as the means of hidden units."""
+
+    precision: torch.dtype
+
+    def code(self, batch: Batch) -> Tensor:
+        """The codes of complete rows, `[rows, size]`."""
         ...
 
 

@@ -120,6 +120,10 @@ class Layers(Partitioned):
         centre = torch.lerp(self.centre, activity, 0.1)
         return {"centre": centre, "visible": self.visible + self.weight @ (centre - self.centre)}
 
+    def code(self, batch: Batch) -> Tensor:
+        """The hidden units' means given complete rows, `[rows, hidden]`."""
+        return torch.sigmoid(self.machine().up(self.points(batch)))
+
     # --- a Pyro program
 
     def model(self, batch: Batch) -> None:

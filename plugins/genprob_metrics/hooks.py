@@ -80,4 +80,10 @@ def genprob_metrics() -> Iterable[MetricSpec]:
             "are draws nearer to training rows than held-out rows are?",
             "Meehan, Chaudhuri and Dasgupta 2020",
         ),
+        MetricSpec(
+            "mixing",
+            "genprob_metrics.mixing:Mixing",
+            "how fast do the joint's own Markov chains move between modes?",
+            "Bengio, Mesnil, Dauphin and Rifai 2013",
+        ),
     )
