@@ -186,7 +186,7 @@ class _Fitting:
         self.whole = as_batch(table, device=place, dtype=self.network.precision)
         self.order = torch.as_tensor(order, device=place)
         self.reference = self.whole.take(self.order[:REFERENCE_ROWS].sort().values)
-        self.notes: list[str] = list(table.notes)
+        self.notes: list[str] = [*table.notes, *_misgivings(request, table)]
         self.settled: list[str] = []
 
     def begin(self, run: Run) -> None:
@@ -339,6 +339,16 @@ class _Fitting:
             f"{what} after step {self.state.step}; the last good checkpoint is kept in {self.run.path}. "
             "Lower the learning rate, or look for extreme values in the data"
         )
+
+
+def _misgivings(request: Request, table: Table) -> list[str]:
+    """What is allowed and hardly meant."""
+    out = []
+    if request.steps == 0:
+        out.append("steps=0: nothing is learned beyond the model's start; leave --steps out to have it fitted")
+    if len(table) == 1:
+        out.append("1 row: it says nothing of spreads and dependence, which are the model's own; give more rows")
+    return out
 
 
 @contextmanager

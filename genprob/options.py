@@ -60,12 +60,18 @@ def options(factory: Callable[..., Any]) -> list[Option]:
     return [Option(p.name, _annotation(p.annotation, scope), p.default, docs.get(p.name, "")) for p in parameters]
 
 
-def pick(factory: Callable[..., Any], name: str) -> Option:
-    """The option of that name; an unknown one is a `UsageError` with the nearest names."""
+def pick(factory: Callable[..., Any], name: str, owner: str = "") -> Option:
+    """The option of that name; an unknown one is a `UsageError` with the nearest names.
+
+    Arguments:
+        factory: whose options there are.
+        name: of the one that is wanted.
+        owner: what the user calls the factory, e.g. `model 'mixture'`; by default its path.
+    """
     known = {option.name: option for option in options(factory)}
     if name not in known:
         hint = near(name, known) if known else "it has no options"
-        raise UsageError(f"{_name(factory)} has no option {name!r}; {hint}")
+        raise UsageError(f"{owner or _name(factory)} has no option {name!r}; {hint}")
     return known[name]
 
 

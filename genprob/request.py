@@ -65,8 +65,8 @@ class Request:
             )
         request = cls(
             model or DEFAULT_MODEL,
-            _settled(plugins.resolve(spec.factory), options),
-            {"name": name, **_settled(plugins.resolve(method.factory), asked)},
+            _settled(plugins.resolve(spec.factory), options, f"model {spec.name!r}"),
+            {"name": name, **_settled(plugins.resolve(method.factory), asked, f"inference {method.name!r}")},
             whole("seed", seed, 0),
         )
         return request if steps is None else request.lasting(steps)
@@ -97,7 +97,7 @@ class Request:
         if model is not None and plugins.find("model", model) != spec:
             raise _other("model", self.model, model)
         factory = plugins.resolve(spec.factory)
-        for name, value in _settled(factory, options).items():
+        for name, value in _settled(factory, options, f"model {spec.name!r}").items():
             began = self.options.get(name, _plain(pick(factory, name).default))
             if value != began:
                 raise _other(name, began, value)
@@ -107,7 +107,7 @@ class Request:
         if name is not None and plugins.find("inference", name) != method:
             raise _other("inference", self.inference["name"], name)
         factory = plugins.resolve(method.factory)
-        for name, value in _settled(factory, asked).items():
+        for name, value in _settled(factory, asked, f"inference {method.name!r}").items():
             began = self.inference.get(name, _plain(pick(factory, name).default))
             if value != began and name != "steps":
                 raise _other(f"inference option {name}", began, value)
@@ -149,9 +149,9 @@ def whole(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
-def _settled(factory: Callable[..., Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options as JSON, read as their annotations say."""
-    return {name: _read(pick(factory, name), value) for name, value in options.items()}
+def _settled(factory: Callable[..., Any], options: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Options as JSON, read as their annotations say; `owner` is what messages call the factory."""
+    return {name: _read(pick(factory, name, owner), value) for name, value in options.items()}
 
 
 def _read(option: Option, value: Any) -> Any:

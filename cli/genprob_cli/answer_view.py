@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 _NUMBERS = ("mean", "sd", "q05", "q50", "q95", "mcse", "unit")
 _SHOWN = 5
+_HEAVY = 0.7
+"""k-hat from which a tail is too heavy."""
 
 
 def document(tree: xr.DataTree) -> dict[str, Any]:
@@ -75,7 +77,7 @@ def trust(said: Mapping[str, Any]) -> str:
     figures = [
         f"{name} {cell(float(said[key]))}"
         for name, key in (("ESS", "ess"), ("k-hat", "khat"), ("R-hat", "rhat"))
-        if isinstance(said.get(key), (int, float))
+        if isinstance(said.get(key), (int, float)) and not (key == "khat" and _idle(said))
     ]
     lines = [
         f"{word}: computation {said.get('computation')}, "
@@ -92,6 +94,11 @@ def trust(said: Mapping[str, Any]) -> str:
     if said.get("reasons"):
         lines.append(str(said["reasons"]))
     return "\n".join(lines)
+
+
+def _idle(said: Mapping[str, Any]) -> bool:
+    """True where k-hat was not held against the computation: weights too equal to have a tail to judge."""
+    return said.get("computation") == "ok" and float(said["khat"]) >= _HEAVY
 
 
 def _shares(row: Mapping[str, Any]) -> str:

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("truths", "evidence", "given", "strategy", "n", "50 %", "80 %", "95 %", "p", "evidence z", "verdict")
 
+_LEGEND = (
+    "50 %, 80 %, 95 %: how often an interval of that width held the truth; p: how often chance alone would be as far "
+    "off as this\nevidence z: by how many standard errors the log-evidences missed on average; verdict: fail where "
+    "that is no chance, unknown where there are too few truths to tell"
+)
+
 
 def document(cells: xr.Dataset) -> dict[str, Any]:
     """The audit as JSON: a list of cells."""
@@ -38,7 +44,7 @@ def view(cells: xr.Dataset) -> Any:
         about = (source, str(one["kind"].item()), given, str(one["strategy"].item()), int(one["queries"]))
         rows.append((*about, *cover, *numbers))
     seconds = float(cells["seconds"].sum())
-    return stack(table(_COLUMNS, rows), "", f"{_overall(cells)}; {seconds:.1f} s of answering")
+    return stack(table(_COLUMNS, rows), "", _LEGEND, f"{_overall(cells)}; {seconds:.1f} s of answering")
 
 
 def line(event: Mapping[str, Any]) -> str:
@@ -55,4 +61,8 @@ def _overall(cells: xr.Dataset) -> str:
     failed = verdicts.count("fail")
     if failed:
         return f"{failed} of {len(verdicts)} cells FAIL: answers in them will not be called reliable"
-    return f"no strategy is refuted in {verdicts.count('ok')} of {len(verdicts)} cells (the others have too few truths)"
+    passed, count = verdicts.count("ok"), len(verdicts)
+    if not passed:
+        return f"{count} cells, all with too few truths to tell: ask for more of them (--queries)"
+    words = f"{passed} of {count} cells passed: their answers agree with the planted truths"
+    return words if passed == count else f"{words}; the others have too few truths to tell"

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def settings(words: Sequence[str] | None, train: str | None) -> dict[str, Any]:
     """The options that `--set` and `--train` give; texts are read by the metrics."""
-    given = dict(assignment(word, "--set draws=200 or --set masked.draws=200") for word in words or ())
+    given = dict(
+        assignment(word, "--set", "OPTION=VALUE", "--set draws=200 or --set masked.draws=200") for word in words or ()
+    )
     return given if train is None else {"train": train, **given}
 
 

@@ -50,7 +50,7 @@ def settle(config: dict[str, Any], first: str, inference: str | None, words: Seq
         method = {"name": inference}
     options = dict(config.get("options") or {})
     for word in words:
-        name, value = assignment(word, "--set components=30 or --set inference.lr=1e-3")
+        name, value = assignment(word, "--set", "OPTION=VALUE", "--set components=30 or --set inference.lr=1e-3")
         if name.startswith(_INFERENCE):
             method.setdefault("name", first)
             method[name.removeprefix(_INFERENCE)] = value
@@ -59,9 +59,9 @@ def settle(config: dict[str, Any], first: str, inference: str | None, words: Seq
     return config | {"inference": method or None, "options": options}
 
 
-def assignment(word: str, example: str) -> tuple[str, str]:
-    """The two sides of `--set OPTION=VALUE`; `UsageError` with an example where it is none."""
+def assignment(word: str, option: str, form: str, example: str) -> tuple[str, str]:
+    """The two sides of `--set OPTION=VALUE` and its like; `UsageError` with form and example where there are none."""
     name, equals, value = word.partition("=")
     if not equals or not name.strip():
-        raise UsageError(f"--set {word!r}: expected OPTION=VALUE, e.g. {example}")
+        raise UsageError(f"{option} {word!r}: expected {form}, e.g. {example}")
     return name.strip(), value

@@ -17,7 +17,7 @@ from genprob.data.measure import Cell, Counting, Lebesgue, Measure
 from genprob.data.object_cells import nothing_known, tidy
 from genprob.data.origin import Origin, of_dataset, plain
 from genprob.data.schema import Schema, Variable
-from genprob.data.statement import Statement
+from genprob.data.statement import Statement, advice
 from genprob.data.support import Binary, Categorical, Count, Positive, Real, Support
 from genprob.errors import DataError
 
@@ -107,10 +107,7 @@ def _guess_labels(array: np.ndarray, name: str, origin: Origin, levels: list[str
     support = _levels(array, levels)
     known = sum(value is not None for value in array.reshape(-1))
     found = len(support.levels)
-    cure = (
-        f"drop it, ignore it (schema={{{name!r}: 'ignore'}}, --ignore {name!r}), or state it "
-        f"(schema={{{name!r}: 'categorical'}}, or in a schema file)"
-    )
+    cure = f"drop it, ignore it ({advice(name, 'ignore')}), or state it ({advice(name, 'categorical')})"
     if found > _ID_LEVELS and found > known / 2:
         raise DataError(
             f"{origin.source}: variable {name!r} looks like an id: {found} different labels in {known} cells, such as "
@@ -189,7 +186,7 @@ def _whole(values: np.ndarray) -> bool:
 def _numbering(array: np.ndarray) -> str:
     """A warning for a column that counts the rows."""
     counts = array.ndim == 1 and len(array) >= _ROWS and bool((np.diff(array) == 1).all())
-    return "; goes up by one from row to row: if it numbers the rows, set its role to ignored" if counts else ""
+    return "; goes up by one from row to row: if it numbers the rows, ignore it" if counts else ""
 
 
 def _inferred(name: str, data: xr.DataArray, said: Statement, origin: Origin) -> Variable:
@@ -202,8 +199,7 @@ def _inferred(name: str, data: xr.DataArray, said: Statement, origin: Origin) ->
         return replace(blank, support=Categorical(), measure=Counting()) if array.dtype == object else blank
     if nothing_known(array):
         raise DataError(
-            f"{origin.source}: variable {name!r} has no known cell; drop it, or ignore it "
-            f"(schema={{{name!r}: 'ignore'}}, --ignore {name!r})"
+            f"{origin.source}: variable {name!r} has no known cell; drop it, or ignore it ({advice(name, 'ignore')})"
         )
     if isinstance(said.support, Categorical):
         support = said.support if said.support.levels else _levels(labels(array), levels)

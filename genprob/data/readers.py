@@ -16,6 +16,7 @@ from genprob.data.dims import require_dimension, sample_dimension
 from genprob.data.known import Known
 from genprob.data.object_cells import nothing_known, tidy
 from genprob.data.origin import FIRST_LINE, Origin, of_dataset
+from genprob.data.statement import advice
 from genprob.data.support import Categorical
 from genprob.errors import DataError, UsageError
 
@@ -235,7 +236,7 @@ def _finished(
                 )
         if whole and known.schema is None and not known.ignored(name) and nothing_known(array):
             raise DataError(
-                f"{source}: variable {name!r} has no known cell; drop it, or say schema={{{name!r}: 'ignore'}}"
+                f"{source}: variable {name!r} has no known cell; drop it, or ignore it ({advice(name, 'ignore')})"
             )
         extra = tuple(f"{name}_dim_{k}" for k in range(array.ndim - moved.ndim))  # arrays found inside object cells
         attrs = {**data.attrs, "units": "s"} if moved.dtype.kind == "m" else data.attrs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,16 @@ def statements(partial: Mapping[str, Any]) -> dict[str, Statement]:
     True
     """
     return {str(name): _statement(str(name), what) for name, what in partial.items()}
+
+
+def advice(name: str, what: str) -> str:
+    """How to say it of a variable, in Python and on the command line.
+
+    >>> print(advice("n", "count"))
+    schema={'n': 'count'}, or --support n=count
+    """
+    word = f"--ignore {shlex.quote(name)}" if what in _IGNORE else f"--support {shlex.quote(f'{name}={what}')}"
+    return f"schema={{{name!r}: {what!r}}}, or {word}"
 
 
 def _statement(name: str, what: Any) -> Statement:

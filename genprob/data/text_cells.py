@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from genprob.data.origin import Origin
+from genprob.data.statement import advice
 from genprob.errors import DataError
 
 pc: Any = pyarrow.compute  # its functions are made at run time, unseen by type checkers
@@ -80,7 +81,7 @@ def misfit_message(name: str, where: np.ndarray, values: np.ndarray, origin: Ori
     """What to say of a column of numbers (or dates) with a few cells that are something else."""
     return (
         f"{origin.source}: variable {name!r} holds {word}, except {origin.cells(where, values)}; correct these cells, "
-        f"leave them blank if unknown, or say that it is categorical (schema={{{name!r}: 'categorical'}})"
+        f"leave them blank if unknown, or say that it is categorical ({advice(name, 'categorical')})"
     )
 
 
@@ -91,7 +92,7 @@ def _refuse_commas(cells: pa.ChunkedArray, distinct: pa.Array, name: str, origin
         raise DataError(
             f"{origin.source}: variable {name!r} holds numbers with commas: {origin.cells(where, _objects(cells))}; "
             "write decimal points and no thousands separators, or say that it is categorical "
-            f"(schema={{{name!r}: 'categorical'}})"
+            f"({advice(name, 'categorical')})"
         )
 
 

@@ -324,8 +324,9 @@ def _examples(variable: Variable) -> str:
     if variable.shape:
         return f'in a --given-json file {{"{name}": {{"array": [...], "mask": [...]}}}}'
     if isinstance(support, Categorical):
-        first, second = [*map(_quote, support.levels[:2]), "a", "b"][:2]
-        return f"e.g. {name}={first} or '{name} in {first},{second}'"
+        levels = [_quote(level) for level in support.levels[:2]] or ["a", "b"]
+        several = f" or '{name} in {','.join(levels)}'" if len(levels) > 1 else ""
+        return f"e.g. {name}={levels[0]}{several}"
     if isinstance(support, Binary):
         return f"{name}=0 or {name}=1"
     if isinstance(support, Count):

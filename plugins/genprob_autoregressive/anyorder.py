@@ -88,7 +88,7 @@ class ResidualAnyOrder(Model):
         if n > MOST_NUMBERS:
             raise UsageError(
                 f"anyorder inverts a matrix over the {n} numbers of a row for every mask, and takes {MOST_NUMBERS}."
-                " Leave columns out (schema={name: 'ignore'}), or take another model (genprob models)"
+                " Leave columns out (schema={name: 'ignore'}, or --ignore NAME), or take another model (genprob models)"
             )
         self.base = Gaussian(n)
         self.inputs = Inputs(n, c, width)

@@ -15,6 +15,7 @@ from zuko.flows import MAF, NSF
 from genprob.data.batch import Batch
 from genprob.data.encoders import Encoder
 from genprob.data.schema import Schema
+from genprob.data.statement import advice
 from genprob.errors import UsageError
 from genprob.model import Model
 from genprob.query.batch import POINT, QueryBatch
@@ -76,7 +77,7 @@ class Flow(Model):
         super().__init__(schema)
         for variable in schema:
             if variable.discrete:
-                instead = f"schema={{'{variable.name}': 'real'}}, " if variable.is_count else ""
+                instead = f"{advice(variable.name, 'real')}, " if variable.is_count else ""
                 raise UsageError(
                     f"variable {variable.name!r} is {variable.support.kind}: a flow is a density of reals; use model "
                     f"mixture, anyorder or made, {instead}or give it role 'ignored'"

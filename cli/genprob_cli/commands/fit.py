@@ -18,7 +18,7 @@ from genprob_cli.examples import examples
     "genprob fit table.csv --out runs/a",
     "genprob fit table.csv --out runs/b --model mixture --set components=30 --seed 1",
     "genprob fit table.csv --out runs/c --inference em --set inference.tolerance=1e-5 --steps 200",
-    "genprob fit table.csv --out runs/d --ignore customer_id --ignore notes",
+    "genprob fit table.csv --out runs/d --ignore customer_id --support visits=count",
     "genprob fit table.csv --out runs/a --resume",
 )
 def fit(
@@ -50,6 +50,16 @@ def fit(
     ignore: Annotated[
         list[str] | None,
         typer.Option("--ignore", metavar="NAME", help="leave a variable out; repeat for several", show_default=False),
+    ] = None,
+    support: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--support",
+            metavar="NAME=SUPPORT",
+            help="say what a variable is: n=count, 'p=interval(0, 1)', price=cell(0.01), id=categorical; repeat for "
+            "several",
+            show_default=False,
+        ),
     ] = None,
     steps: Annotated[
         int | None,
@@ -95,26 +105,28 @@ def fit(
             steps=steps if steps is not None else said.get("steps"),
             device=device or said.get("device", "auto"),
             inference=said["inference"],
-            schema=_schema(schema or said.get("schema"), ignore or ()),
+            schema=_schema(schema or said.get("schema"), ignore or (), support or ()),
             resume=resume,
             progress=progress,
             **said["options"],
         )
     document = _document(joint, out, time.monotonic() - began)
-    return Answer(document, _view(document))
+    return Answer(document, _view(document, _target(joint.schema)))
 
 
-def _schema(stated: Any, ignore: Iterable[str]) -> Any:
-    """What is stated of variables, with some of them ignored."""
+def _schema(stated: Any, ignore: Iterable[str], supports: Iterable[str]) -> Any:
+    """What a file states of variables, overruled by what the command line says of single ones."""
     from genprob.data.schema import Schema
     from genprob.data.schema_file import read_schema
+    from genprob_cli.settings import assignment
 
-    left_out = {name: "ignore" for name in ignore}
-    if not left_out or stated is None:
-        return left_out or stated
+    said = dict(assignment(word, "--support", "NAME=SUPPORT", "--support visits=count") for word in supports)
+    said |= {name: "ignore" for name in ignore}
+    if not said or stated is None:
+        return said or stated
     read = read_schema(stated)
     known = {v.name: v for v in read} if isinstance(read, Schema) else dict(read)
-    return known | left_out
+    return known | said
 
 
 def _first(model: str | None, out: Path, resume: bool) -> str:
@@ -144,7 +156,13 @@ def _document(joint: Any, out: Path, seconds: float) -> dict[str, Any]:
     }
 
 
-def _view(document: dict[str, Any]) -> str:
+def _target(schema: Any) -> str:
+    """A variable worth asking for: the last that is no constant."""
+    varied = [v.name for v in schema if not (v.note or "").startswith("guessed: constant")]
+    return (varied or schema.names)[-1]
+
+
+def _view(document: dict[str, Any], target: str) -> str:
     from genprob_cli.render import cell
 
     metrics = ", ".join(f"{name} {cell(value)}" for name, value in document["metrics"].items())
@@ -153,5 +171,5 @@ def _view(document: dict[str, Any]) -> str:
         f"fitted {document['model']} by {document['inference']['name']} to {document['rows']} rows of "
         f"{len(names)} variables in {document['seconds']:.1f} s (step {document['step']}; {metrics})\n"
         f"run: {document['run']}\n"
-        f"ask it: genprob query {document['run']} --target {shlex.quote(names[-1])} --out answer.nc"
+        f"ask it: genprob query {document['run']} --target {shlex.quote(target)} --out answer.nc"
     )
