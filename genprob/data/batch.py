@@ -102,6 +102,10 @@ class Minibatches:
     size: int
     seed: int
     _order: tuple[int, Tensor] | None = field(default=None, repr=False)
+    _complete: bool = field(default=False, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._complete = bool(self.whole.observed.all())
 
     def __call__(self, step: int) -> Batch:
         n = len(self.whole)
@@ -112,7 +116,11 @@ class Minibatches:
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**32)
             self._order = (epoch, torch.randperm(n, generator=generator).to(self.whole.values.device))
-        return self.whole.take(self._order[1][position * self.size : (position + 1) * self.size])
+        index = self._order[1][position * self.size : (position + 1) * self.size]
+        if not self._complete:
+            return self.whole.take(index)
+        known = self.whole.observed[: len(index)]  # every row of it is the same
+        return replace(self.whole, values=self.whole.values[index], observed=known, index=self.whole.index[index])
 
     def full(self) -> Batch:
         """All rows at once."""

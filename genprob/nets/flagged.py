@@ -10,7 +10,8 @@ from torch.nn.functional import linear
 class Flagged(nn.Module):
     """A linear layer over values and, after them, flags that say which cells are known.
 
-    Where every flag is one, as in a table without holes, their part is the same for all rows and joins the bias.
+    A cell that is known adds nothing but its value, one that is missing adds its column of `missing`; so a table
+    without holes never touches those columns, and costs what it would without flags.
 
     Arguments:
         values: how many values there are.
@@ -20,14 +21,14 @@ class Flagged(nn.Module):
 
     def __init__(self, values: int, flags: int, outputs: int) -> None:
         super().__init__()
-        whole = nn.Linear(values + flags, outputs)  # both parts start as one layer over all of them would
+        whole = nn.Linear(values + flags, outputs)
         self.values = values
         self.weight = nn.Parameter(whole.weight.detach()[:, :values].clone())
-        self.known = nn.Parameter(whole.weight.detach()[:, values:].clone())
+        self.missing = nn.Parameter(whole.weight.detach()[:, values:].clone())
         self.bias = nn.Parameter(whole.bias.detach().clone())
 
     def forward(self, rows: Tensor) -> Tensor:
         shown, flags = rows[..., : self.values], rows[..., self.values :]
         if bool((flags == 1).all()):
-            return linear(shown, self.weight, self.bias + self.known.sum(1))
-        return linear(rows, torch.cat([self.weight, self.known], 1), self.bias)
+            return linear(shown, self.weight, self.bias)
+        return linear(rows, torch.cat([self.weight, -self.missing], 1), self.bias + self.missing.sum(1))

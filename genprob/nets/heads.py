@@ -213,8 +213,9 @@ class Heads(nn.Module):
         if self.binaries:
             at = _together(self.binaries)
             x, known, logits = values[:, at].to(shifted.dtype), observed[:, at], self.logits(shifted)
-            x, known = (part.to(logits.dtype).expand(logits.shape) for part in (x, known))
-            total = total - binary_cross_entropy_with_logits(logits, x, weight=known, reduction="none").sum(-1)
+            weight = None if bool(known.all()) else known.to(logits.dtype).expand(logits.shape)
+            x = x.to(logits.dtype).expand(logits.shape)
+            total = total - binary_cross_entropy_with_logits(logits, x, weight=weight, reduction="none").sum(-1)
         if self.counts:
             x, known = values[:, self.counts].to(shifted.dtype), observed[:, self.counts]
             law = self.count_law(self.log_means(shifted))

@@ -1,4 +1,4 @@
-"""The layer is linear, with holes and without; so are its gradients."""
+"""The layer is linear in values and in what is missing, with holes and without; so are its gradients."""
 
 import torch
 
@@ -9,10 +9,18 @@ def test_it_is_the_linear_layer_that_it_stands_for():
     torch.manual_seed(0)
     layer = Flagged(5, 3, 4).double()
     for flags in (torch.ones(6, 3), (torch.rand(6, 3) < 0.5).float()):
-        x = torch.cat([torch.randn(6, 5), flags], 1).double()
-        whole = torch.cat([layer.weight, layer.known], 1).detach().requires_grad_()
-        found, plain = layer(x), torch.nn.functional.linear(x, whole, layer.bias)
+        shown = torch.randn(6, 5)
+        x, plain_x = (torch.cat([shown, part], 1).double() for part in (flags, 1 - flags))
+        whole = torch.cat([layer.weight, layer.missing], 1).detach().requires_grad_()
+        found, plain = layer(x), torch.nn.functional.linear(plain_x, whole, layer.bias)
         assert torch.allclose(found, plain)
-        ours = torch.autograd.grad(found.square().sum(), (layer.weight, layer.known))
+        ours = torch.autograd.grad(found.square().sum(), (layer.weight, layer.missing), allow_unused=True)
         theirs = torch.autograd.grad(plain.square().sum(), whole)[0]
-        assert torch.allclose(torch.cat(ours, 1), theirs)
+        assert torch.allclose(ours[0], theirs[:, :5])
+        assert torch.allclose(torch.zeros(4, 3).double() if ours[1] is None else ours[1], theirs[:, 5:])
+
+
+def test_rows_without_holes_leave_the_rest_alone():
+    layer = Flagged(5, 3, 4)
+    layer(torch.cat([torch.randn(6, 5), torch.ones(6, 3)], 1)).sum().backward()
+    assert layer.missing.grad is None and layer.weight.grad is not None

@@ -22,7 +22,7 @@ def joint(reals, rows):
         posterior = torch.linalg.inv(torch.eye(2) + loading.T * precision @ loading)
         gain = 0.8 * posterior @ (loading.T * precision)
         encoder.weight.zero_()
-        encoder.known.zero_()
+        encoder.missing.zero_()
         encoder.weight[:2] = gain
         encoder.bias[:2] = -(gain @ decoder.bias.double())
         encoder.bias[2:] = (1.3 * posterior.diagonal().sqrt()).log()
@@ -74,7 +74,7 @@ def test_a_misfit_guide_is_seen_and_escalated(joint, rows):
     try:
         with torch.no_grad():
             encoder.weight.zero_()
-            encoder.known.zero_()
+            encoder.missing.zero_()
             encoder.bias[:2] += 8.0
             encoder.bias[2:] = -3.0
         given = {n: v for n, v in zip(NAMES, row, strict=True) if not np.isnan(v)}

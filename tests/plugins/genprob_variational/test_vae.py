@@ -65,6 +65,8 @@ def test_the_bound_of_rows_with_holes_rises_to_the_evidence_of_their_known_cells
     model = linear(reals, rows)
     with torch.no_grad():
         model.decoder[0].weight.normal_(0, 0.5)
+        for part in model.encoder[0].parameters():
+            part.mul_(0.3)  # a guide near the prior covers every posterior
     holed = np.where(np.random.default_rng(0).random((8, 5)) < 0.5, np.nan, rows[:8])
     batch = whole(reals, np.nan_to_num(holed))
     batch = replace(batch, observed=torch.as_tensor(~np.isnan(holed)))
@@ -82,10 +84,10 @@ def test_a_collapsed_posterior_is_remarked(reals, rows):
     batch = whole(reals, rows)
     with torch.no_grad():
         assert model.remarks(batch)[0].startswith("code: 2 of 2")
-        for part in (model.encoder[0].weight, model.encoder[0].known):
+        for part in (model.encoder[0].weight, model.encoder[0].missing):
             part[0].zero_()
         assert model.remarks(batch) == ["code: 1 of 2 coordinates in use"]
-        for part in (model.encoder[0].weight, model.encoder[0].known):
+        for part in (model.encoder[0].weight, model.encoder[0].missing):
             part.zero_()
         notes = model.remarks(batch)
     assert notes[0].startswith("code: 0 of 2") and "collapsed" in notes[1]
