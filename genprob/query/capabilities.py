@@ -277,8 +277,12 @@ class Law(Protocol):
         """Each law under the evidence that its query (one a context) has on the column."""
         ...
 
-    def marginal(self, queries: int) -> Marginal:
-        """The average of each query's laws, its contexts standing one after the other, as many for each."""
+    def marginal(self, queries: int, log_weight: Tensor | None = None) -> Marginal:
+        """The average of each query's laws, its contexts standing one after the other, as many for each.
+
+        Laws count alike and are taken for draws, whose average has a Monte-Carlo error; or in proportion to
+        exp(`log_weight [n]`), and are then all there are.
+        """
         ...
 
 
@@ -302,6 +306,21 @@ class AnyOrder(Protocol):
 
     def contexts(self, values: Tensor, known: Tensor) -> Contexts:
         """Rows `[n, width]` in data units, of which the cells where `known [n, width]` are given."""
+        ...
+
+
+@runtime_checkable
+class Ensemble(AnyOrder, Protocol):
+    """A mixture of models of any order, all equally likely before anything is known.
+
+    Attributes:
+        members: how many there are.
+    """
+
+    members: int
+
+    def contexts(self, values: Tensor, known: Tensor, member: Tensor | None = None) -> Contexts:
+        """Rows as the members `member [n]` see them, as the first one does if None."""
         ...
 
 

@@ -45,6 +45,9 @@ class Refusal:
     reason: str
 
 
+_ARRAYS = ("values", "log_evidence", "log_evidence_se", "ess", "khat", "rhat")
+
+
 @dataclass(eq=False)
 class Answers:
     """One strategy's answers to Q queries.
@@ -67,6 +70,16 @@ class Answers:
     rhat: np.ndarray
     failures: list[str]
     stats: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def take(self, index: np.ndarray) -> Answers:
+        """The answers at these positions."""
+        arrays = {name: getattr(self, name)[index] for name in _ARRAYS}
+        return Answers(
+            **arrays,
+            marginals={name: marginal.take(index) for name, marginal in self.marginals.items()},
+            failures=[self.failures[q] for q in index.tolist()],
+            stats={name: stat[index] for name, stat in self.stats.items()},
+        )
 
 
 class Strategy(Protocol):
@@ -93,9 +106,8 @@ def joined(parts: list[Answers], targets: tuple[str, ...]) -> Answers:
     """The answers to parts of a batch, in order, as one."""
     if len(parts) == 1:
         return parts[0]
-    arrays = ("values", "log_evidence", "log_evidence_se", "ess", "khat", "rhat")
     return Answers(
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in arrays},
+        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS},
         marginals={name: join_marginals([part.marginals[name] for part in parts]) for name in targets},
         failures=[why for part in parts for why in part.failures],
         stats={name: np.concatenate([part.stats[name] for part in parts]) for name in parts[0].stats},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,7 @@ from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Met
 from genprob.results.record import QUANTILES, Marginal
 from genprob_autoregressive.bins import Bins
-from genprob_autoregressive.laws import pick
+from genprob_autoregressive.laws import averaged, pick, shares
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +53,12 @@ class BinLaw:
         drawn = self.bins.draw_column(level.cpu()[:, None], queries, self.column)[:, 0]
         return drawn.to(self.log_p.device)
 
-    def marginal(self, queries: int) -> Marginal:
+    def marginal(self, queries: int, log_weight: Tensor | None = None) -> Marginal:
         each = self.log_p.exp().reshape(queries, -1, self.log_p.shape[1]).cpu()
         centre, variance = self.bins.moments(self.column)
-        p = each.mean(1)
-        mean = p @ centre
-        contexts = each.shape[1]
-        spread = (each @ centre).std(1, unbiased=False) / math.sqrt(contexts)
+        share = shares(queries, len(self), None if log_weight is None else log_weight.cpu(), each.device)
+        p, _ = averaged(each, share)
+        mean, spread = averaged(each @ centre, share)
         sd = (p @ (variance + centre.square()) - mean.square()).clamp(min=0).sqrt()
         quantiles = self.bins.quantiles(p, np.array(QUANTILES), self.column)
         return Marginal(mean.numpy(), sd.numpy(), spread.numpy(), quantiles, rao_blackwell=True)

@@ -55,10 +55,9 @@ class LevelLaw:
         log_mass = torch.logsumexp(told, 1)
         return Met(log_mass, pick(told).double(), torch.zeros_like(log_mass))
 
-    def marginal(self, queries: int) -> Marginal:
+    def marginal(self, queries: int, log_weight: Tensor | None = None) -> Marginal:
         each = self.log_p.exp().reshape(queries, -1, self.log_p.shape[1])
-        pmf = each.mean(1)
-        error = _error(each)
+        pmf, error = averaged(each, shares(queries, len(self), log_weight, each.device))
         blank = torch.full_like(pmf[:, 0], torch.nan)
         mean = sd = mcse = blank
         quantiles = blank[:, None].expand(-1, len(QUANTILES))
@@ -86,10 +85,28 @@ def pick(log_p: Tensor, rows: Tensor | None = None) -> Tensor:
     return torch.minimum(at.clamp(min=0), last[row])
 
 
-def _error(each: Tensor) -> Tensor:
-    """Standard error of the mean of `[queries, contexts, ...]` over contexts."""
+def shares(queries: int, contexts: int, log_weight: Tensor | None, device: torch.device) -> Shares:
+    """What each of `contexts` counts among those of its query."""
+    each = contexts // queries
+    if log_weight is None:
+        even = torch.full((queries, each), 1 / each, dtype=torch.float64, device=device)
+        return Shares(even, each > 1)
+    return Shares(torch.softmax(log_weight.reshape(queries, each), 1), False)
+
+
+@dataclass(frozen=True, eq=False)
+class Shares:
+    """Shares `[queries, contexts]` that add up to one, of contexts that were `drawn` or are all there are."""
+
+    of: Tensor
+    drawn: bool
+
+
+def averaged(each: Tensor, share: Shares) -> tuple[Tensor, Tensor]:
+    """The mean of `[queries, contexts, ...]` over contexts, and its standard error if they are draws."""
+    mean = torch.einsum("qc,qc...->q...", share.of, each)
     n = each.shape[1]
-    return each.std(1, unbiased=False) / math.sqrt(n) if n > 1 else torch.zeros_like(each[:, 0])
+    return mean, each.std(1, unbiased=False) / math.sqrt(n) if share.drawn else torch.zeros_like(mean)
 
 
 def _marginal(

@@ -13,7 +13,7 @@ from genprob.query.batch import NOISY, POINT, RANGE, SET, QueryBatch
 from genprob.query.capabilities import Met
 from genprob.results.record import QUANTILES, Marginal
 from genprob_autoregressive.coordinates import FAR, Coordinates
-from genprob_autoregressive.laws import _error, _marginal, pick
+from genprob_autoregressive.laws import Shares, _marginal, averaged, pick, shares
 from genprob_autoregressive.logistics import draw_between, log_mass
 
 _REACH, _BINS = 6.0, 64
@@ -208,35 +208,38 @@ class SlabLaw:
 
     # --- summed up
 
-    def marginal(self, queries: int) -> Marginal:
-        n = len(self)
+    def marginal(self, queries: int, log_weight: Tensor | None = None) -> Marginal:
+        n, share = len(self), shares(queries, len(self), log_weight, self.weight.device)
         step = max(1, _FLOATS // max(1, n // queries * self.weight.shape[1] * len(_NODES)))
+        rows = torch.arange(n, device=self.weight.device).reshape(queries, -1)
         parts = [
-            self._marginal(part) for part in torch.arange(n, device=self.weight.device).reshape(queries, -1).split(step)
+            self._marginal(part, Shares(of, share.drawn))
+            for part, of in zip(rows.split(step), share.of.split(step), strict=True)
         ]
         return _marginal(*(torch.cat(piece) for piece in zip(*parts, strict=True)))
 
-    def _marginal(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _marginal(self, rows: Tensor, share: Shares) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Mean, sd, error of the mean and quantiles of the averages over `rows [queries, contexts]`."""
         law, shape = self.take(rows.reshape(-1)), rows.shape
-        nodes, shares = _NODES.to(self.weight.device), _SHARES.to(self.weight.device)
+        nodes, parts = _NODES.to(self.weight.device), _SHARES.to(self.weight.device)
         x = self.coordinates.decode(self.c, (law.loc[..., None] + law.scale[..., None] * nodes).clamp(-FAR, FAR))
-        share, held = law.weight.exp(), law.atom_weight.exp()
+        weight, held = law.weight.exp(), law.atom_weight.exp()
         value = torch.where(torch.isfinite(self.value), self.value, 0.0)
-        total = (share[..., None] * shares).sum((1, 2)) + held.sum(1)
-        first = ((share[..., None] * shares * x).sum((1, 2)) + held @ value) / total
-        centre = first.reshape(shape).mean(1).repeat_interleave(shape[1])
-        spread = (share[..., None] * shares * (x - centre[:, None, None]).square()).sum((1, 2))
+        total = (weight[..., None] * parts).sum((1, 2)) + held.sum(1)
+        first = ((weight[..., None] * parts * x).sum((1, 2)) + held @ value) / total
+        mean, error = averaged(first.reshape(shape), share)
+        centre = mean.repeat_interleave(shape[1])
+        spread = (weight[..., None] * parts * (x - centre[:, None, None]).square()).sum((1, 2))
         spread = (spread + (held * (value - centre[:, None]).square()).sum(1)) / total
-        mean, variance = first.reshape(shape).mean(1), spread.reshape(shape).mean(1)
+        variance, _ = averaged(spread.reshape(shape), share)
         flat = replace(
             law,
-            weight=(law.weight - math.log(shape[1])).reshape(shape[0], -1),
+            weight=(law.weight + torch.log(share.of).reshape(-1, 1)).reshape(shape[0], -1),
             loc=law.loc.reshape(shape[0], -1),
             scale=law.scale.reshape(shape[0], -1),
-            atom_weight=torch.log(held.reshape(*shape, held.shape[1]).mean(1)),
+            atom_weight=torch.log(averaged(held.reshape(*shape, held.shape[1]), share)[0]),
         )
-        return mean, variance.clamp(min=0).sqrt(), _error(first.reshape(shape)), flat._quantiles()
+        return mean, variance.clamp(min=0).sqrt(), error, flat._quantiles()
 
     def _quantiles(self) -> Tensor:
         """`[n, 7]` by bisection on the CDF; at a jump the atom itself."""

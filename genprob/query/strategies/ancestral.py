@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from genprob.query import diagnostics
-from genprob.query.batch import NOISY, NOTHING, POINT, QueryBatch
+from genprob.query import diagnostics, told_states
+from genprob.query.batch import NOISY, POINT, QueryBatch
 from genprob.query.capabilities import AnyOrder, Contexts
 from genprob.query.empirical import marginals as counted
 from genprob.query.log_evidence import LogEvidence
-from genprob.query.orders import LAW, by_column, given_points, score_points, shared
-from genprob.query.strategy import PARTICLES, Answers, Offer, Refusal
-from genprob.results.join import join_marginals
+from genprob.query.orders import LAW, Scored, given_points, members, score_points
+from genprob.query.paths import Paths, meet, systematic, told, walk
+from genprob.query.strategy import PARTICLES, Answers, Offer, Refusal, joined
 from genprob.results.record import Marginal
 
 if TYPE_CHECKING:
@@ -29,18 +31,26 @@ _ROWS = 65_536
 """Rows of particles that are worked on at once."""
 _SCORED = 10_000
 """Conditionals afforded to the log-evidence of a batch's points: the larger the batch, the fewer orders."""
+POINTS, SUMMED, DRAWN, WEIGHED = range(4)
+"""How evidence is met: as it is; state by state; by exact draws of one variable; by weighted draws of several."""
 
 
 class Ancestral:
     """Evidence-first ancestral sampling of models that know any variable given any others.
 
-    Given points are conditioned on at once, so that each target's marginal is the model's own conditional. Intervals,
-    sets and readings come first in every order, each variable drawn from its conditional under its evidence and
-    weighed by that evidence's probability; with one such variable that is exact, with more the weights are those of
-    sequential importance sampling with resampling. Targets follow, in a fresh random order for every draw.
+    Given points are conditioned on at once, so that each target's marginal is the model's own conditional. Other
+    evidence is summed state by state, along all orders of its pieces, where it leaves few states. Else it comes first
+    in every order, each variable drawn from its conditional under its evidence and weighed by that evidence's
+    probability; with one such variable that is exact, with more the weights are those of sequential importance
+    sampling with resampling, and what is said of their precision counts rows that descend from one as one (Lee and
+    Whiteley 2018, Variance estimation in the particle filter). Targets follow, in a fresh random order for every draw;
+    where more than 32 cells are drawn, the draws of a query share eight.
 
-    The statistic `order_disagreement` says how incoherent the conditionals are: the standard deviation over orders of
-    the log-probability of the given points, in nats; NaN where a large batch affords one order only.
+    The members of an `Ensemble` count in proportion to p(points | member), and each draw stays with one of them.
+
+    The statistics `order_disagreement` and `member_disagreement` say how incoherent the conditionals are, and how sure
+    the fit: the standard deviation over orders, and over members, of the log-probability of the given points, in nats;
+    NaN where a large batch affords one order only.
 
     See also: Uria, Murray and Larochelle 2014; Doucet, de Freitas and Gordon 2001, Sequential Monte Carlo methods.
     """
@@ -48,43 +58,64 @@ class Ancestral:
     name = "ancestral"
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
-        if not isinstance(joint.model, AnyOrder):
+        model = joint.model
+        if not isinstance(model, AnyOrder):
             return [Refusal("the model does not know every variable given any others")] * len(queries)
-        out: list[Offer | Refusal] = []
-        for number, weighed in zip(_told(queries).sum(1).tolist(), _weighed(queries).tolist(), strict=True):
-            if weighed:
-                reason = f"{number} pieces of evidence are met first in every order, and weighed"
-                out.append(Offer("consistent", LAW, "particles", float(PARTICLES * (number + 1)), reason))
-            else:
-                reason = "the model knows every variable given this evidence"
-                out.append(Offer("exact", LAW, "", 2.0, reason))
-        return out
+        kinds, several = _kinds(queries), told(queries).sum(1)
+        every = _every(model, (queries.kind == POINT).sum(1))
+        offers = {
+            (kind, sure, number): _offer(kind, sure, number)
+            for kind, sure, number in set(zip(kinds.tolist(), every.tolist(), several.tolist(), strict=True))
+        }
+        return [offers[key] for key in zip(kinds.tolist(), every.tolist(), several.tolist(), strict=True)]
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
-        assert isinstance(joint.model, AnyOrder)
-        # As many queries at a time as the network's view of their particles, or of their draws, fits in memory.
-        particles = max(2, budget or PARTICLES) if _weighed(queries).any() else max(draws, _AVERAGED)
-        step = max(1, _ROWS // particles if _told(queries).any() else 4 * _ROWS // draws)
-        index = np.arange(len(queries))
-        parts = [_answer(joint.model, queries.take(index[at : at + step]), draws, particles)
-                 for at in range(0, len(queries), step)]  # fmt: skip
-        return parts[0] if len(parts) == 1 else _together(parts)
+        model = joint.model
+        assert isinstance(model, AnyOrder)
+        queries = replace(queries, names=queries.targets)
+        parts, places = [], []
+        for index, kind, particles in _pieces(queries, draws, budget, members(model)):
+            places.append(index)
+            parts.append(_answer(model, queries.take(index), draws, kind, particles))
+        whole, place = joined(parts, queries.targets), np.concatenate(places)
+        return whole if len(parts) == 1 else whole.take(place.argsort())
+
+
+def _offer(kind: int, every: bool, number: int) -> Offer:
+    if kind == WEIGHED:
+        reason = f"{number} pieces of evidence are met first in every order, and weighed"
+        return Offer("consistent", LAW, "particles", float(PARTICLES * (number + 1)), reason)
+    if not every:
+        reason = "each member knows every variable given this evidence; their shares rest on some orders of it"
+        return Offer("consistent", LAW, "orders", 2.0, reason)
+    if kind == SUMMED:
+        return Offer("exact", LAW, "", 4.0, "the model knows every variable given each state of this evidence")
+    return Offer("exact", LAW, "", 2.0, "the model knows every variable given this evidence")
+
+
+def _every(model: AnyOrder, points: np.ndarray) -> np.ndarray:
+    """`[Q]` whether members, if there are several, are weighed along all orders of so many points."""
+    if members(model) == 1:
+        return np.ones(len(points), dtype=bool)
+    return np.array([n < 12 and math.factorial(n) <= model.orders for n in points.tolist()], dtype=bool)
 
 
 def draw(model: AnyOrder, queries: QueryBatch, draws: int) -> np.ndarray:
     """Draws of everything that queries which know points only leave open, `[Q, draws, width]`."""
     values, known = given_points(queries, model)
-    index = torch.arange(len(queries), device=values.device).repeat_interleave(draws)
-    out = _walk(model, model.contexts(values, known), index, values[index], known[index], ~known[index])
+    scored = score_points(model, values, known, model.orders if members(model) > 1 else 1)
+    paths = _given(values, known, scored)
+    index = systematic(paths.share, draws)
+    out = walk(model, paths, paths.contexts(model), index, ~known)
     return out.reshape(len(queries), draws, -1).cpu().numpy()
 
 
 def log_evidence(model: AnyOrder, queries: QueryBatch, orders: int | None = None) -> LogEvidence:
-    """log p(evidence) averaged over orders, log (1/K) sum_k p_k(evidence).
+    """log p(evidence) averaged over members and orders, log (1/K) sum_k p_k(evidence).
 
     All orders where there are at most K: then exact under the law `order-mixture`; else K random ones, in pairs of an
     order and its reverse: an unbiased estimate of the probability. Intervals, sets and readings follow the points, by
-    weighted particles.
+    sums over their states where these are few, else by weighted particles.
 
     Arguments:
         model: what knows the conditionals.
@@ -92,19 +123,19 @@ def log_evidence(model: AnyOrder, queries: QueryBatch, orders: int | None = None
         orders: K; None takes the model's own.
     """
     values, known = given_points(queries, model)
-    out, _ = score_points(model, values, known, orders or model.orders)
-    told = _told(queries)
-    if not told.any():
+    scored = score_points(model, values, known, orders or model.orders)
+    out = scored.evidence
+    if not told(queries).any():
         return out
-    step, extra = max(1, _ROWS // PARTICLES), []
-    for at in range(0, len(queries), step):
-        part = slice(at, at + step)
-        met = _meet(model, model.contexts(values[part], known[part]), queries.take(part), PARTICLES)
-        extra.append(met[2].cpu().numpy())
-    log_weight = np.concatenate(extra)
-    value = out.value + np.logaddexp.reduce(log_weight, axis=1) - math.log(PARTICLES)
-    error = np.hypot(out.error, diagnostics.log_mean_error(log_weight))
-    exact = out.kind == "exact" and not _weighed(queries).any()
+    value, error, kinds = out.value.copy(), out.error.copy(), _kinds(queries)
+    for index, kind, particles in _pieces(queries, 1, None, members(model)):
+        if kind == POINTS:
+            continue
+        met = _met(model, _given(values[index], known[index], scored.take(index)), queries.take(index), kind, particles)
+        value[index] += _log_mean(met)
+        if kind == WEIGHED:
+            error[index] = np.hypot(error[index], diagnostics.log_mean_error(met.of_family))
+    exact = out.kind == "exact" and not (kinds == WEIGHED).any()
     return LogEvidence(value, error, "exact" if exact else "estimate", LAW)
 
 
@@ -115,190 +146,163 @@ def log_conditional(model: AnyOrder, queries: QueryBatch, given: np.ndarray, ord
     """
     values, known = given_points(queries, model)
     first = known & torch.as_tensor(given, device=known.device)
-    return score_points(model, values, known, orders or model.orders, first)[0]
+    scored = score_points(model, values, known, orders or model.orders, first)
+    if members(model) == 1:
+        return scored.evidence
+    before = score_points(model, values, first, orders or model.orders)
+    share = before.log_share + math.log(members(model))
+    return Scored(scored.log_p + share[:, :, None], scored.every and before.every).evidence
 
 
 # --- evidence
 
 
-def _told(queries: QueryBatch) -> np.ndarray:
-    """`[Q, width]`, where something other than a point is known."""
-    return (queries.kind != NOTHING) & (queries.kind != POINT)
-
-
 def _weighed(queries: QueryBatch) -> np.ndarray:
-    """`[Q]`, whether the evidence leaves weights: several pieces of it, or a reading of a true real."""
+    """`[Q]`, whether drawn evidence leaves weights: several pieces of it, or a reading of a true real."""
     sharp = np.array([not v.discrete and v.cell is None for v in queries.schema.columns])
-    return (_told(queries).sum(1) > 1) | ((queries.kind == NOISY) & sharp).any(1)
+    return (told(queries).sum(1) > 1) | ((queries.kind == NOISY) & sharp).any(1)
 
 
-# --- paths
+def _kinds(queries: QueryBatch) -> np.ndarray:
+    """`[Q]` how each query's evidence is met."""
+    some = told(queries).any(1)
+    if not some.any():
+        return np.full(len(queries), POINTS)
+    drawn = np.where(_weighed(queries), WEIGHED, DRAWN)
+    return np.where(some, np.where(told_states.count(queries) > 0, SUMMED, drawn), POINTS)
 
 
-def _meet(model: AnyOrder, root: Contexts, queries: QueryBatch, particles: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Particles `[Q * P, width]` that meet each query's evidence, what they know, and their log-weights `[Q, P]`.
-
-    The mean of the weights estimates the probability of intervals, sets and readings given the points.
-    """
-    values, known = given_points(queries, model)
-    index = torch.arange(len(queries), device=values.device).repeat_interleave(particles)
-    values, known = values[index], known[index]
-    pending = torch.as_tensor(_told(queries), device=values.device)[index]
-    turn = torch.rand(pending.shape, device=values.device)
-    log_weight = torch.zeros(len(index), dtype=torch.float64, device=values.device)
-    first = True
-    while bool(pending.any()):
-        going = torch.nonzero(pending.any(1))[:, 0]
-        contexts = root if first else model.contexts(values[going], known[going])
-        for j, at in by_column(torch.where(pending[going], turn[going], -1.0).argmax(1)):
-            rows = going[at]
-            law = shared(contexts, j, index[rows]) if first else contexts.law(j, at)
-            met = law.meet(queries.take(index[rows].cpu().numpy()))
-            values[rows, j], known[rows, j], pending[rows, j] = met.values, True, False
-            log_weight[rows] += met.log_mass + met.log_weight
-        first = False
-        if bool(pending.any()):
-            kept = _survivors(log_weight.reshape(-1, particles))
-            if kept is not None:
-                chosen, log_weight = kept[0], kept[1].reshape(-1)
-                values, known, pending, turn = values[chosen], known[chosen], pending[chosen], turn[chosen]
-    return values, known, log_weight.reshape(-1, particles)
+def _pieces(queries: QueryBatch, draws: int, budget: int | None, number: int) -> Iterator[tuple[np.ndarray, int, int]]:
+    """Positions of queries of one kind, as many as fit in memory, the kind, and how many particles each takes."""
+    kinds = _kinds(queries)
+    for kind in np.unique(kinds).tolist():
+        own = np.flatnonzero(kinds == kind)
+        particles = max(2, budget or PARTICLES) if kind == WEIGHED else max(draws, _AVERAGED)
+        rows = {POINTS: draws // 4, SUMMED: number * told_states.MOST_STATES}.get(kind, number + particles)
+        step = max(1, _ROWS // max(rows, 1))
+        for at in range(0, len(own), step):
+            yield own[at : at + step], kind, particles
 
 
-def _survivors(log_weight: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Flat positions and log-weights after resampling the queries whose effective sample size is below half."""
-    queries, particles = log_weight.shape
-    total = torch.logsumexp(log_weight, 1, keepdim=True)
-    share = torch.exp(log_weight - total).nan_to_num(1 / particles)
-    poor = (1 / share.square().sum(1) < particles / 2) & torch.isfinite(total[:, 0])
-    if not bool(poor.any()):
-        return None
-    chosen = torch.arange(particles, device=share.device).repeat(queries, 1)
-    chosen[poor] = _systematic(share[poor], particles)
-    kept = torch.where(poor[:, None], total - math.log(particles), log_weight)
-    return (chosen + particles * torch.arange(queries, device=share.device)[:, None]).reshape(-1), kept
+def _given(values: Tensor, known: Tensor, scored: Scored) -> Paths:
+    """The points as every member sees them."""
+    return Paths.of(values, known, torch.as_tensor(scored.log_share))
 
 
-def _systematic(share: Tensor, number: int) -> Tensor:
-    """`[Q, number]` indices in proportion to `share [Q, P]`, in random order, by systematic resampling."""
-    queries, particles = share.shape
-    at = (torch.arange(number, device=share.device) + torch.rand(queries, 1, device=share.device)) / number
-    edges = share.cumsum(1)
-    index = torch.searchsorted(edges / edges[:, -1:], at.to(share.dtype)).clamp(max=particles - 1)
-    return index.gather(1, torch.rand(index.shape, device=share.device).argsort(1))
+def _met(model: AnyOrder, given: Paths, queries: QueryBatch, kind: int, particles: int) -> Paths:
+    """Paths that agree with evidence of one kind."""
+    if kind == POINTS:
+        return given
+    if kind == SUMMED:
+        return told_states.summed(model, given, queries)
+    return meet(model, given, given.contexts(model), queries, particles)
 
 
-def _walk(model: AnyOrder, root: Contexts, index: Tensor, values: Tensor, known: Tensor, asked: Tensor) -> Tensor:
-    """Rows with the asked cells drawn, each row in a random order of its own; the first step is `root`'s at `index`."""
-    values, known, pending = values.clone(), known.clone(), asked & ~known
-    turn = torch.rand(pending.shape, device=values.device)
-    first = True
-    while bool(pending.any()):
-        going = torch.nonzero(pending.any(1))[:, 0]
-        contexts = root if first else model.contexts(values[going], known[going])
-        for j, at in by_column(torch.where(pending[going], turn[going], -1.0).argmax(1)):
-            rows = going[at]
-            if first:
-                distinct, where = torch.unique(index[rows], return_inverse=True)
-                drawn = contexts.law(j, distinct).draw(where)
-            else:
-                drawn = contexts.law(j, at).draw()
-            values[rows, j], known[rows, j], pending[rows, j] = drawn, True, False
-        first = False
-    return values
+def _log_mean(paths: Paths) -> np.ndarray:
+    """`[Q]` the estimate of log p(evidence other than points | points)."""
+    return (torch.logsumexp(paths.log_weight, 1) - math.log(paths.number)).cpu().numpy()
 
 
 # --- answers
 
 
-def _answer(model: AnyOrder, queries: QueryBatch, draws: int, particles: int) -> Answers:
+def _answer(model: AnyOrder, queries: QueryBatch, draws: int, kind: int, particles: int) -> Answers:
+    n = len(queries)
     values, known = given_points(queries, model)
-    root = model.contexts(values, known)
-    n, told = len(queries), _told(queries)
-    index = torch.arange(n, device=values.device)
+    cells = max(1, int(known.sum())) * members(model)
+    scored = score_points(model, values, known, min(model.orders, max(1, _SCORED // cells)))
+    points = scored.evidence
+    paths = _met(model, _given(values, known, scored), queries, kind, particles)
+    share, log_weight = paths.share, paths.of_family
+    exact = kind in (POINTS, SUMMED)
+    if exact:
+        leaves = root = paths.contexts(model)
+        marginals = _marginals(queries, leaves, paths.number, torch.log(share))
+    else:
+        some = paths.take(systematic(share, min(_AVERAGED, paths.number)))
+        marginals = _marginals(queries, some.contexts(model), some.number, None)
+        # Contexts that descend from one row err together.
+        kin = np.sqrt(some.number / diagnostics.effective_sample_size(some.of_family))
+        marginals = {name: _less_sure(marginal, kin) for name, marginal in marginals.items()}
+        root = paths.contexts(model) if paths.number <= draws else None
     asked = torch.as_tensor(queries.asked, device=values.device)
-    cells = max(1, int(known.sum()))
-    points, spread = score_points(model, values, known, min(model.orders, max(1, _SCORED // cells)))
-    log_weight = np.zeros((n, 1))
-    leaves, averaged = root, 1
-    paths = index.repeat_interleave(draws)
-    if told.any():
-        values, known, met = _meet(model, root, queries, particles)
-        log_weight = met.cpu().numpy()
-        share = torch.softmax(torch.where(torch.isfinite(met).any(1, keepdim=True), met, 0.0), 1)
-        averaged = min(_AVERAGED, particles)
-        base = particles * index[:, None]
-        chosen = (_systematic(share, averaged) + base).reshape(-1)
-        leaves = model.contexts(values[chosen], known[chosen])
-        paths = (_systematic(share, draws) + base).reshape(-1)
-        root = model.contexts(values, known) if len(values) <= len(paths) else None
-    if root is None:
-        values, known = values[paths], known[paths]
-        root, paths = model.contexts(values, known), torch.arange(len(paths), device=values.device)
-    rows = asked.repeat_interleave(draws, 0)
-    drawn = _walk(model, root, paths, values[paths], known[paths], rows)
-    filled = torch.as_tensor(queries.asked | (queries.kind != NOTHING), device=values.device)
-    drawn = torch.where(filled.repeat_interleave(draws, 0), drawn, torch.nan)
-    drawn = drawn.reshape(n, draws, -1).cpu().numpy()
-    weighed = _weighed(queries)
+    drawn = walk(model, paths, root, systematic(share, draws), asked)
+    filled = torch.as_tensor(queries.asked | told(queries) | (queries.kind == POINT), device=values.device)
+    drawn = torch.where(filled.repeat_interleave(draws, 0), drawn, torch.nan).reshape(n, draws, -1).cpu().numpy()
+    _count_told(queries, marginals, drawn)
+    ess, khat, error = np.full(n, float(draws)), np.full(n, np.nan), np.zeros(n)
+    if kind == DRAWN:
+        ess = np.minimum(ess, diagnostics.effective_sample_size(log_weight))
+    if kind == WEIGHED:
+        ess, khat = diagnostics.effective_sample_size(log_weight), diagnostics.pareto_k(log_weight)
+        error = diagnostics.log_mean_error(log_weight)
     possible: np.ndarray = np.logical_or.reduce(np.isfinite(log_weight), axis=1)
-    ess = np.where(weighed, diagnostics.effective_sample_size(log_weight), float(draws))
-    khat = np.where(weighed, diagnostics.pareto_k(log_weight), np.nan)
-    soft = np.logaddexp.reduce(log_weight, axis=1) - math.log(log_weight.shape[1])
     return Answers(
         values=drawn[:, None],
-        marginals=_marginals(queries, leaves, averaged, drawn, told),
-        log_evidence=points.value + soft,
-        log_evidence_se=np.hypot(points.error, np.where(weighed, diagnostics.log_mean_error(log_weight), 0.0)),
+        marginals=marginals,
+        log_evidence=points.value + _log_mean(paths),
+        log_evidence_se=np.hypot(points.error, error),
         ess=ess,
         khat=khat,
         rhat=np.full(n, np.nan),
-        failures=_failures(weighed, possible, ess, khat, log_weight.shape[1]),
-        stats={"order_disagreement": spread},
+        failures=_failures(kind == WEIGHED, possible, ess, khat, paths.number),
+        stats=scored.disagreement,
     )
 
 
-def _failures(
-    weighed: np.ndarray, possible: np.ndarray, ess: np.ndarray, khat: np.ndarray, particles: int
-) -> list[str]:
+def _failures(weighed: bool, possible: np.ndarray, ess: np.ndarray, khat: np.ndarray, particles: int) -> list[str]:
     acceptable = diagnostics.acceptable_k(particles)
     out = []
     for q in range(len(ess)):
         if not possible[q]:
             out.append("the evidence has probability zero under the joint")
-        elif weighed[q] and khat[q] >= acceptable and ess[q] < particles / 2:
+        elif weighed and khat[q] >= acceptable and ess[q] < particles / 2:
             out.append(f"Pareto k-hat {khat[q]:.2f} of {particles} weights is above {acceptable:.2f}")
-        elif weighed[q] and ess[q] < min(_LEAST_ESS, particles / 4):
+        elif weighed and ess[q] < min(_LEAST_ESS, particles / 4):
             out.append(f"effective sample size {ess[q]:.0f} of {particles} particles is below {_LEAST_ESS:.0f}")
         else:
             out.append("")
     return out
 
 
-def _marginals(
-    queries: QueryBatch, leaves: Contexts, averaged: int, drawn: np.ndarray, told: np.ndarray
-) -> dict[str, Marginal]:
-    """Each target's conditionals averaged over contexts; what is told is counted from draws."""
+def _marginals(queries: QueryBatch, leaves: Contexts, averaged: int, log_weight: Tensor | None) -> dict[str, Marginal]:
+    """Each target's conditionals averaged over the contexts of each query, weighted by `log_weight [Q, averaged]`."""
     out = {}
     for name in queries.targets:
         columns = range(*queries.schema.slices[name].indices(queries.schema.width))
-        parts = [_where_asked(queries, leaves, j, averaged) for j in columns]
-        found = _stacked(parts, queries.schema[name].shape)
-        some: np.ndarray = np.logical_or.reduce(told[:, list(columns)], axis=1)
-        if some.any():
-            found = _replaced(found, counted(queries.schema, drawn, (name,))[name], some)
-        out[name] = found
+        parts = [_where_asked(queries, leaves, j, averaged, log_weight) for j in columns]
+        out[name] = _stacked(parts, queries.schema[name].shape)
     return out
 
 
-def _where_asked(queries: QueryBatch, leaves: Contexts, j: int, averaged: int) -> Marginal:
+def _count_told(queries: QueryBatch, marginals: dict[str, Marginal], drawn: np.ndarray) -> None:
+    """Puts in what draws say of the targets of which something is told."""
+    where = told(queries)
+    for name in marginals:
+        some: np.ndarray = np.logical_or.reduce(where[:, queries.schema.slices[name]], axis=1)
+        if some.any():
+            marginals[name] = _replaced(marginals[name], counted(queries.schema, drawn, (name,))[name], some)
+
+
+def _less_sure(marginal: Marginal, factor: np.ndarray) -> Marginal:
+    """The marginal with its Monte-Carlo errors multiplied by `factor [Q]`."""
+
+    def times(error: np.ndarray) -> np.ndarray:
+        return error * factor.reshape(-1, *[1] * (error.ndim - 1))
+
+    pmf_mcse = None if marginal.pmf_mcse is None else times(marginal.pmf_mcse)
+    return replace(marginal, mcse=times(marginal.mcse), pmf_mcse=pmf_mcse)
+
+
+def _where_asked(queries: QueryBatch, leaves: Contexts, j: int, averaged: int, log_weight: Tensor | None) -> Marginal:
     """The marginal of one column in the queries that do not give it; NaN in the others."""
     index = np.flatnonzero(queries.kind[:, j] != POINT)
+    weight = None if log_weight is None or averaged == 1 else log_weight
     if len(index) == len(queries):
-        return leaves.law(j).marginal(len(queries))
+        return leaves.law(j).marginal(len(queries), None if weight is None else weight.reshape(-1))
     some = index if len(index) else np.zeros(1, dtype=np.int64)
     rows = torch.as_tensor((some[:, None] * averaged + np.arange(averaged)).reshape(-1))
-    part = leaves.law(j, rows).marginal(len(some))
+    part = leaves.law(j, rows).marginal(len(some), None if weight is None else weight.reshape(-1)[rows])
     arrays = {}
     for field in _FIELDS:
         values = getattr(part, field)
@@ -335,14 +339,3 @@ def _replaced(whole: Marginal, part: Marginal, where: np.ndarray) -> Marginal:
         old, new = getattr(whole, field), getattr(part, field)
         arrays[field] = None if old is None else np.where(where.reshape(-1, *[1] * (old.ndim - 1)), new, old)
     return Marginal(**arrays, rao_blackwell=False)
-
-
-def _together(parts: list[Answers]) -> Answers:
-    arrays = {
-        name: np.concatenate([getattr(part, name) for part in parts])
-        for name in ("values", "log_evidence", "log_evidence_se", "ess", "khat", "rhat")
-    }
-    marginals = {name: join_marginals([part.marginals[name] for part in parts]) for name in parts[0].marginals}
-    failures = [f for part in parts for f in part.failures]
-    stats = {name: np.concatenate([part.stats[name] for part in parts]) for name in parts[0].stats}
-    return Answers(**arrays, marginals=marginals, failures=failures, stats=stats)

@@ -11,9 +11,11 @@ from genprob.data.schema import Schema, Variable
 from genprob.data.support import Binary, Categorical
 from genprob.joint import Joint
 from genprob.model import Model
+from genprob.query import told_states
 from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Met
 from genprob.query.evidence import OneOf, Soft
+from genprob.query.paths import survivors
 from genprob.query.strategies import ancestral
 from genprob.results.record import Marginal
 
@@ -53,8 +55,10 @@ class Tabled:
         share = torch.where(torch.isfinite(mass)[:, None], (told - mass[:, None]).exp(), 1.0)
         return Met(mass, torch.multinomial(share, 1)[:, 0].double(), torch.zeros(len(self)))
 
-    def marginal(self, queries):
-        pmf = self.log_p.exp().reshape(queries, -1, self.log_p.shape[1]).mean(1).numpy()
+    def marginal(self, queries, log_weight=None):
+        each = self.log_p.exp().reshape(queries, -1, self.log_p.shape[1])
+        share = torch.zeros(len(self)) if log_weight is None else log_weight
+        pmf = (torch.softmax(share.reshape(queries, -1), 1)[..., None] * each).sum(1).numpy()
         blank = np.full(len(pmf), np.nan)
         return Marginal(blank, blank, blank, np.full((len(pmf), 7), np.nan), pmf, np.zeros_like(pmf), True)
 
@@ -220,11 +224,15 @@ def test_one_set_is_met_exactly(model):
     assert np.abs([(answer["posterior"]["d"].values == level).mean() for level in "rst"] - expected).max() < 0.04
 
 
-def test_several_pieces_of_evidence_are_weighed(model):
+@pytest.mark.parametrize("how", ["summed", "weighed"])
+def test_several_pieces_of_evidence_are_summed_state_by_state_or_weighed(model, how, monkeypatch):
+    if how == "weighed":
+        monkeypatch.setattr(told_states, "MOST_STATES", 0)
     weights = {"r": 0.1, "s": 1.0, "t": 0.4}
     given = {"a": OneOf("u", "w"), "d": Soft(weights), "c": 1}
     answer = joint(model).query(targets=["b"], given=given, draws=8000, seed=4, budget=20_000)
-    assert answer.attrs["guarantee"] == "consistent" and answer.attrs["limit"] == "particles"
+    promised = {"summed": ("exact", ""), "weighed": ("consistent", "particles")}[how]
+    assert (answer.attrs["guarantee"], answer.attrs["limit"]) == promised
     evidence, hits = 0.0, np.zeros(2)
     for order in ((0, 3), (3, 0)):
         for a, d in itertools.product((0, 2), range(3)):
@@ -232,37 +240,75 @@ def test_several_pieces_of_evidence_are_weighed(model):
             evidence += weight
             hits += weight * np.exp(model.log_p(1, {0: a, 2: 1, 3: d}))
     evidence *= np.exp(model.log_p(2, {})[1])
-    assert abs(answer.attrs["log_evidence"] - np.log(evidence)) < 5 * answer.attrs["log_evidence_se"] + 1e-3
     share = hits[1] / hits.sum()
+    if how == "summed":
+        assert np.isclose(answer.attrs["log_evidence"], np.log(evidence)) and answer.attrs["log_evidence_se"] == 0
+        assert np.isclose(answer["marginals"]["b_pmf"][1], share) and not answer["marginals"]["b_pmf_mcse"].any()
+    assert abs(answer.attrs["log_evidence"] - np.log(evidence)) < 5 * answer.attrs["log_evidence_se"] + 1e-3
     assert abs(answer["posterior"]["b"].values.mean() - share) < 0.03
+    scored = ancestral.log_evidence(model, QueryBatch.from_evidence(SCHEMA, [given], ["b"]))
+    assert scored.kind == {"summed": "exact", "weighed": "estimate"}[how]
+    assert abs(scored.value[0] - np.log(evidence)) < 0.1
 
 
-def test_resampling_between_pieces_of_evidence_keeps_the_estimate_unbiased():
-    model = Incoherent(SCHEMA, strength=2.5)  # so that orders weigh very differently
-    soft = {0: [0.02, 1.0, 0.02], 1: [0.03, 1.0], 3: [1.0, 0.01, 0.01]}
-    given = {"a": Soft(dict(zip("uvw", soft[0], strict=True))), "b": Soft({0: soft[1][0], 1: soft[1][1]}),
-             "d": Soft(dict(zip("rst", soft[3], strict=True)))}  # fmt: skip
+STEEP = {"a": [0.02, 1.0, 0.02], "b": [0.03, 1.0], "d": [1.0, 0.01, 0.01]}
+
+
+def steep():
+    """A model whose orders weigh very differently, and evidence of three pieces."""
+    given = {
+        "a": Soft(dict(zip("uvw", STEEP["a"], strict=True))),
+        "b": Soft({0: STEEP["b"][0], 1: STEEP["b"][1]}),
+        "d": Soft(dict(zip("rst", STEEP["d"], strict=True))),
+    }
+    return Incoherent(SCHEMA, strength=2.5), given
+
+
+def test_resampling_between_pieces_of_evidence_keeps_the_estimate_unbiased(monkeypatch):
+    model, given = steep()
     evidence, hits = 0.0, np.zeros(2)
     for order in itertools.permutations((0, 1, 3)):
         for a, b, d in itertools.product(range(3), range(2), range(3)):
-            weight = along(model, order, {0: a, 1: b, 3: d}) * soft[0][a] * soft[1][b] * soft[3][d] / 6
+            likelihood = STEEP["a"][a] * STEEP["b"][b] * STEEP["d"][d] / 6
+            weight = along(model, order, {0: a, 1: b, 3: d}) * likelihood
             evidence += weight
             hits += weight * np.exp(model.log_p(2, {0: a, 1: b, 3: d}))
+    exact = joint(model).query(targets=["c"], given=given, draws=10)
+    assert np.isclose(exact.attrs["log_evidence"], np.log(evidence))
+    assert np.isclose(exact["marginals"]["c_pmf"][1], hits[1] / hits.sum())
+    monkeypatch.setattr(told_states, "MOST_STATES", 0)
     answer = joint(model).query(targets=["c"], given=given, draws=8000, seed=7, budget=8000)
     assert abs(answer.attrs["log_evidence"] - np.log(evidence)) < 0.1
     assert abs(answer["posterior"]["c"].values.mean() - hits[1] / hits.sum()) < 0.05
 
 
+def test_rows_that_descend_from_one_count_as_one(monkeypatch):
+    monkeypatch.setattr(told_states, "MOST_STATES", 0)
+    model, given = steep()
+    batch = QueryBatch.from_evidence(SCHEMA, [given] * 200, ["c"])
+    torch.manual_seed(0)
+    answers = ancestral.Ancestral().answer(joint(model), batch, 10, 400)
+    said, spread = answers.log_evidence_se.mean(), answers.log_evidence.std()
+    assert 0.6 * spread < said < 2 * spread
+    assert answers.ess.mean() < 300  # all 400 weigh alike after they were resampled
+
+
+def test_one_piece_of_evidence_is_worth_as_many_draws_as_were_made(model, monkeypatch):
+    monkeypatch.setattr(told_states, "MOST_STATES", 0)
+    rows = [{"a": OneOf("u", "w")}, {"a": OneOf("u", "w"), "b": Soft({0: 0.9, 1: 0.3})}]
+    answer = joint(model).query(targets=["d"], rows=rows, draws=3000, budget=1024)
+    ess = answer["sample_stats"]["ess"].values
+    assert ess[0] == 3000 and ess[1] <= 1024
+
+
 def test_resampled_particles_share_the_weight_that_there_was():
     torch.manual_seed(0)
     log_weight = torch.log(torch.tensor([[0.97, 0.01, 0.01, 0.01] * 50, [1.0] * 200], dtype=torch.float64)) - 3.0
-    chosen, kept = ancestral._survivors(log_weight)
+    chosen, kept = survivors(log_weight)
     assert torch.allclose(torch.logsumexp(kept, 1), torch.logsumexp(log_weight, 1))
     assert len(torch.unique(kept[0])) == 1 and torch.equal(kept[1], log_weight[1])
-    assert abs((chosen[:200] % 4 == 0).double().mean() - 0.97) < 0.04 and torch.equal(
-        chosen[200:], torch.arange(200, 400)
-    )
-    assert ancestral._survivors(log_weight[1:]) is None
+    assert abs((chosen[0] % 4 == 0).double().mean() - 0.97) < 0.04 and torch.equal(chosen[1], torch.arange(200))
+    assert survivors(log_weight[1:]) is None
 
 
 def test_a_batch_holds_what_each_query_says_alone(model):
