@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import importlib
-import subprocess
-import sys
-import tempfile
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from benchmarks import tables
-from benchmarks.peers import Codes, Drawn, Floats, spflow
-from benchmarks.protocol import CATEGORIES, POINTS, REALS, Diamonds, diamonds
-from benchmarks.scores import Scores, score
+from benchmarks import contest, tables
+from benchmarks.contest import DRAWS, SEED, Entry, differences
+from benchmarks.protocol import POINTS, diamonds
 from benchmarks.timing import threads
-from genprob.metrics.bootstrap import paired_bootstrap
 
-DRAWS = 100
-SEED = 0
 COMPONENTS = 100
 PEERS = {
     "marginal": "marginal",
@@ -46,8 +35,6 @@ GENPROB: dict[str, dict[str, Any]] = {
 }
 TARGETS = {"CRPS": 0.149, "energy": 0.188, "log-loss": 1.42}
 
-Entry = tuple[str, int, float, float, Scores]  # method, mask seed, seconds to fit and to answer, scores
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -62,23 +49,15 @@ def main() -> None:
     with threads(1):
         if "peers" in chosen.only:
             for name, module in PEERS.items():
-                entries += peer(name, importlib.import_module(f"benchmarks.peers.{module}").fit, data, chosen.masks)
+                entries += contest.peer(name, module, data, chosen.masks)
         if "spflow" in chosen.only:
-            try:
-                entries += circuit(data, chosen.masks)
-            except subprocess.CalledProcessError as problem:
-                notes.append(f"SPFlow could not be run: {problem}.")
+            found, refused = contest.noted(lambda: contest.circuit("SPFlow LearnSPN", data, chosen.masks), "SPFlow")
+            entries, notes = entries + found, notes + refused
         if "genprob" in chosen.only:
             for name, options in GENPROB.items():
-                found, refused = ours(name, options, data, chosen.masks)
-                entries += found
-                notes += refused
-    rows = [
-        {"method": name, "mask": mask, "fit s": fitted, "answer s": answered, **scores.summary()}
-        for mask in chosen.masks
-        for name, seed, fitted, answered, scores in entries
-        if seed == mask
-    ]
+                found, refused = contest.ours(name, options, data, chosen.masks)
+                entries, notes = entries + found, notes + refused
+    rows = [entry.row() for mask in chosen.masks for entry in entries if entry.mask == mask]
     notes += comparisons(entries, chosen.masks[0])
     tables.write("diamonds", "Conditionals of a mixed table: diamonds", text(), rows, SEED, PACKAGES, notes)
 
@@ -100,100 +79,16 @@ def text() -> str:
     )
 
 
-def peer(name: str, fit: Callable[..., Any], data: Diamonds, masks: list[int]) -> list[Entry]:
-    """Fit one peer, answer under every mask."""
-    encoder = data.encoder
-    asked = encoder.reals(data.queries), encoder.codes(data.queries)
-    start = time.perf_counter()
-    answer = fit(encoder.reals(data.train), encoder.codes(data.train), encoder.levels, SEED)
-    fitted = time.perf_counter() - start
-    entries = []
-    for mask in masks:
-        observed = data.observed(mask)
-        start = time.perf_counter()
-        drawn = answer(*asked, observed, DRAWS, SEED)
-        entries.append(entry(name, mask, fitted, time.perf_counter() - start, drawn, data))
-    return entries
-
-
-def circuit(data: Diamonds, masks: list[int]) -> list[Entry]:
-    """SPFlow, in its own process."""
-    encoder = data.encoder
-    results = spflow.run(
-        (encoder.reals(data.train), encoder.codes(data.train)),
-        (encoder.reals(data.queries), encoder.codes(data.queries)),
-        [data.observed(mask) for mask in masks],
-        DRAWS,
-        SEED,
-    )
-    return [
-        entry("SPFlow LearnSPN", mask, result.fit_seconds, result.answer_seconds, result.drawn, data)
-        for mask, result in zip(masks, results, strict=True)
-    ]
-
-
-def ours(name: str, options: dict[str, Any], data: Diamonds, masks: list[int]) -> tuple[list[Entry], list[str]]:
-    """genprob as a user calls it, frames in and labelled draws out; and a line for every refusal."""
-    import genprob
-
-    entries, refused = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
-        joint = genprob.fit(data.train, out=Path(folder) / "run", seed=SEED, **options)
-        fitted = time.perf_counter() - start
-        for mask in masks:
-            start = time.perf_counter()
-            try:
-                answer = joint.query(rows=data.holed(mask), draws=DRAWS, seed=SEED)
-            except genprob.errors.GenprobError as problem:
-                refused.append(f"{name}, mask {mask}, was refused: {problem}.")
-                continue
-            answered = time.perf_counter() - start
-            entries.append(entry(name, mask, fitted, answered, numbers(answer, data), data))
-    return entries, refused
-
-
-def numbers(answer: Any, data: Diamonds) -> Drawn:
-    """The posterior of an answer as standardised reals `[n, draws, 7]` and codes `[n, draws, 3]`."""
-    posterior = answer["posterior"].dataset.stack(sample=("chain", "draw"), create_index=False)
-    frame = {name: posterior[name].transpose("query", "sample").to_numpy() for name in REALS + CATEGORIES}
-    shape = frame[REALS[0]].shape
-    flat = importlib.import_module("pandas").DataFrame({name: values.reshape(-1) for name, values in frame.items()})
-    reals: Floats = data.encoder.reals(flat).reshape(*shape, -1)
-    codes: Codes = data.encoder.codes(flat).reshape(*shape, -1)
-    return reals, codes
-
-
-def entry(name: str, mask: int, fitted: float, answered: float, drawn: Drawn, data: Diamonds) -> Entry:
-    encoder = data.encoder
-    truth = encoder.reals(data.queries), encoder.codes(data.queries)
-    scores = score(*drawn, *truth, ~data.observed(mask), encoder.levels)
-    summary = ", ".join(f"{key} {value:.3f}" for key, value in scores.summary().items())
-    print(f"{name}, mask {mask}: {summary}; fit {fitted:.1f} s, answer {answered:.2f} s", file=sys.stderr, flush=True)
-    return name, mask, fitted, answered, scores
-
-
 def comparisons(entries: list[Entry], mask: int) -> list[str]:
     """Paired differences of genprob from every peer under one mask, with 95 % intervals over rows."""
-    at = {name: scores for name, seed, *_, scores in entries if seed == mask}
+    at = {entry.method: entry for entry in entries if entry.mask == mask}
     return [
-        f"{name} minus {other}, mask {mask}, paired over rows with 95 % interval: "
-        + ", ".join(
-            f"{label} {difference(getattr(at[name], field), getattr(at[other], field))}" for field, label in FIELDS
-        )
+        f"{name} minus {other}, mask {mask}, paired over rows with 95 % interval: {differences(at[name], at[other])}"
         for name in GENPROB
         if name in at
         for other in at
         if other not in GENPROB
     ]
-
-
-FIELDS = (("crps", "CRPS"), ("energy", "energy"), ("log_loss", "log-loss"))
-
-
-def difference(ours: Floats, theirs: Floats) -> str:
-    mean, low, high = paired_bootstrap(ours, theirs)
-    return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import tables
-from benchmarks.protocol import POINTS, REALS, Diamonds, diamonds
+from benchmarks.protocol import POINTS, REALS, Split, diamonds
 from benchmarks.scores import covered
 from benchmarks.timing import threads
 from genprob.metrics.bootstrap import paired_bootstrap
@@ -80,7 +80,7 @@ def main() -> None:
         tables.write("diamonds_reals", "Conditionals of reals: diamonds", TEXT, rows, SEED, PACKAGES, notes)
 
 
-def numbers(answer: Any, data: Diamonds) -> np.ndarray:
+def numbers(answer: Any, data: Split) -> np.ndarray:
     """The posterior of an answer as standardised reals `[n, draws, 7]`."""
     import pandas as pd
 

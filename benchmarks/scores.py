@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from genprob.metrics.crps import fair_crps
 from genprob.metrics.energy import fair_energy
 from genprob.metrics.log_loss import log_loss
+from genprob.metrics.ranks import pit
 
 Floats = NDArray[np.float64]
 
@@ -33,6 +34,7 @@ class Scores:
     error: Floats  # [n, reals], the draws' mean minus the truth
     inside: Floats  # [n, reals], 1 where the 5-95 % interval holds the truth
     log_loss: Floats  # [n, categories], nats
+    ranks: Floats  # [n, reals + categories], randomised ranks of the truth among the draws, uniform if calibrated
 
     def summary(self) -> dict[str, float]:
         """The numbers of a table's row: means over the missing cells (rows for the energy score)."""
@@ -54,6 +56,8 @@ def score(
     levels: NDArray[np.integer],
 ) -> Scores:
     """Score draws of a mixed table; `missing` covers the reals, then the categories; reals are standardised."""
+    rng = np.random.default_rng(0)
+    truth = np.where(missing, np.concatenate([true_reals, true_categories], axis=1), np.nan)
     hidden, unlabelled = missing[:, : true_reals.shape[1]], missing[:, true_reals.shape[1] :]
     return Scores(
         crps=np.where(hidden, fair_crps(reals, true_reals), np.nan),
@@ -61,4 +65,5 @@ def score(
         error=np.where(hidden, reals.mean(axis=1) - true_reals, np.nan),
         inside=np.where(hidden, covered(reals, true_reals), np.nan),
         log_loss=np.where(unlabelled, log_loss(categories, true_categories, levels), np.nan),
+        ranks=pit(np.concatenate([reals, categories], axis=2), truth, rng),
     )

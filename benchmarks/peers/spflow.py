@@ -6,19 +6,15 @@ the start of the process and the transfer of the arrays are not counted.
 
 from __future__ import annotations
 
-import os
-import subprocess
 import tempfile
-import venv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks import environment
 from benchmarks.peers import Codes, Drawn, Floats, keep_given
-
-ENVIRONMENTS = Path(__file__).parent.parent / "environments"
 
 
 @dataclass(frozen=True)
@@ -28,18 +24,6 @@ class Timed:
     drawn: Drawn
     fit_seconds: float
     answer_seconds: float
-
-
-def environment() -> Path:
-    """The Python of the pinned environment, made on first use. Raises CalledProcessError where pip cannot."""
-    folder = ENVIRONMENTS / "spflow"
-    python = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        pins = ENVIRONMENTS / "spflow.txt"
-        subprocess.run([python, "-m", "pip", "install", "-qq", "--no-deps", "--requirement", str(pins)], check=True)
-        (folder / "ready").touch()
-    return python
 
 
 def run(
@@ -61,9 +45,7 @@ def run(
             draws=draws,
             seed=seed,
         )
-        script = Path(__file__).with_name("spflow_process.py")
-        clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-        subprocess.run([environment(), str(script), str(questions), str(answers)], check=True, env=clean)
+        environment.run("spflow", Path(__file__).with_name("spflow_process.py"), questions, answers)
         with np.load(answers) as found:
             width = train[0].shape[1]
             return [
