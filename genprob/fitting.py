@@ -199,6 +199,9 @@ class _Fitting:
         for note in self.notes:
             self.say({"message": note})
         self._plan(rng)
+        if self.program.check is not None:
+            with running(Randomness(self.request.seed, self.place)):
+                self.program.check(train)
         self._save()
 
     def restore(self, run: Run, tree: dict[str, Any]) -> None:
@@ -293,7 +296,8 @@ class _Fitting:
             drawn = self.program.posterior(self.state, train)
         if drawn is not None:
             unknowns, stats = ({k: v.cpu().numpy() for k, v in part.items()} for part in (drawn.unknowns, drawn.stats))
-            self.run.keep(POSTERIOR, lambda path: write(posterior_tree(unknowns, stats, attrs), path))
+            tree = posterior_tree(unknowns, stats, attrs, roles=drawn.roles, dims=drawn.dims)
+            self.run.keep(POSTERIOR, lambda path: write(tree, path))
 
     def _say(self, phase: str, metrics: Mapping[str, Tensor]) -> None:
         """Tells the caller where the fit stands; a loss that is no number ends it."""

@@ -59,7 +59,7 @@ class Request:
             raise UsageError(f"steps={steps} and inference option steps={option}: give one of them")
         steps = option
         method = plugins.find("inference", name)
-        if method.name not in spec.inferences:
+        if method.name not in spec.inferences and not (method.programs and _is_program(spec)):
             raise UsageError(
                 f"model {spec.name!r} cannot be fitted by {name!r}; it can by {', '.join(spec.inferences)}"
             )
@@ -133,6 +133,14 @@ class Request:
             return plugins.find("model", self.model)
         except UsageError as error:
             raise PluginError(f"{error}; its plugin is not installed, or not enabled (genprob plugins)") from None
+
+
+def _is_program(spec: ModelSpec) -> bool:
+    """True for a model whose density is a Pyro program of its own."""
+    from genprob.model import Model
+
+    factory = plugins.resolve(spec.factory)
+    return isinstance(factory, type) and issubclass(factory, Model) and factory.model is not Model.model
 
 
 def counted(value: Any) -> Any:

@@ -30,12 +30,21 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class InferenceSpec:
-    """One way to train: a factory `(model, **options) -> tuple[Phase, ...]`."""
+    """One way to train: a factory `(model, **options) -> genprob.engine.program.Program`.
+
+    Arguments:
+        name: what the user types, e.g. `"nuts"`.
+        factory: `"module:attr"` of the function; its keyword-only parameters are its options.
+        summary: one line for `genprob models`.
+        reference: the source paper.
+        programs: whether it can be asked of every model with a Pyro program, also of those that do not name it.
+    """
 
     name: str
     factory: str
     summary: str
     reference: str = ""
+    programs: bool = False
 
 
 @dataclass(frozen=True)

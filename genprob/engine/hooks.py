@@ -87,10 +87,12 @@ def genprob_inferences() -> Iterable[InferenceSpec]:
         factory="genprob.engine.inferences.hmc:hmc",
         summary="Hamiltonian Monte Carlo of a posterior, adapted first and then frozen",
         reference="Duane et al. 1987",
+        programs=True,
     )
     yield InferenceSpec(
         name="nuts",
         factory="genprob.engine.inferences.nuts:nuts",
         summary="the no-U-turn sampler of a posterior, adapted first and then frozen",
         reference="Hoffman and Gelman 2014",
+        programs=True,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -20,10 +20,14 @@ class PosteriorDraws:
     Attributes:
         unknowns: name -> `[chain, draw, *event]`.
         stats: name -> `[chain, draw]`, in ArviZ's names (`lp`: the log-posterior up to a constant).
+        roles: name -> `parameter`, or `latent` for one that each row has its own of.
+        dims: name -> names of the dims that its event begins with, where they have names.
     """
 
     unknowns: Mapping[str, Tensor]
     stats: Mapping[str, Tensor]
+    roles: Mapping[str, str] = field(default_factory=dict)
+    dims: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Program:
         evaluate_every: steps between evaluations.
         posterior: for an inference whose answer is draws of the model's unknowns: those that a state holds, given
             all rows; None before the first.
+        check: looks at all rows before the first step, and raises what makes the fit impossible.
     """
 
     phases: tuple[Phase, ...]
@@ -50,3 +55,4 @@ class Program:
     patience: int = 10
     evaluate_every: int = 50
     posterior: Callable[[State, Batch], PosteriorDraws | None] | None = None
+    check: Callable[[Batch], object] | None = None

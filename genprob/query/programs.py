@@ -19,6 +19,8 @@ from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.data.support import Positive
+from genprob.engine import sites
+from genprob.engine.sites import Site
 from genprob.errors import PluginError
 from genprob.model import EMISSION, Model
 from genprob.nets.heads import Heads
@@ -28,7 +30,7 @@ from genprob.query.capabilities import Draws, Proposes
 from genprob.query.completion import Completion
 from genprob.query.emission import EmissionCloud, log_mass
 from genprob.query.emission import draw as draw_rows
-from genprob.query.latents import LatentPath, Site
+from genprob.query.latents import LatentPath
 
 DEFENSIVE = 10
 """One pair of particles in so many comes from the prior, whatever the guide says."""
@@ -67,16 +69,16 @@ class LatentProgram(Model):
 
     @torch.no_grad()
     def latent_states(self) -> int:
-        found = latents.listed(self._laws(QueryBatch.empty(self.schema, 1)))
+        found = sites.listed(self._laws(QueryBatch.empty(self.schema, 1)))
         if found is None:
             return 0
-        return math.prod(len(values) ** math.prod(cells) for values, cells in found.values())
+        return sites.states(found)
 
     @torch.no_grad()
     def enumerate(self, queries: QueryBatch) -> EmissionCloud:
-        lists = latents.listed(self._laws(queries))
+        lists = sites.listed(self._laws(queries))
         assert lists is not None
-        states = latents.product(lists, self.latent_states())
+        states = sites.product(lists, self.latent_states())
         step = max(1, _ROWS // max(map(len, states.values())))
         parts = []
         for q in range(0, len(queries), step):

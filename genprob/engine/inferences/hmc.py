@@ -23,7 +23,7 @@ def hmc(
     """Hamiltonian Monte Carlo (Duane et al. 1987) of the unknowns of a model, all chains at once, on all rows.
 
     The draws are the blocks `draws.00000`, `draws.00001`, ... of the state, each `[shard, chains, *event]`; beside
-    them are `sample_stats.acceptance.00000`, ... and those of `energy` and `diverging`.
+    them are `sample_stats.acceptance.00000`, ... and those of `energy`, `diverging`, `leapfrogs` and `step_size`.
 
     Arguments:
         steps: transitions in all, those of the warm-up among them.
@@ -39,8 +39,8 @@ def hmc(
     return chains_of(
         model,
         "hmc",
-        lambda log_density: HMC(log_density, leapfrogs, warmup, target),
-        stats=("acceptance", "energy", "diverging"),
+        lambda density, slope: HMC(density, leapfrogs, warmup, target, slope),
+        stats=("acceptance", "energy", "diverging", "leapfrogs", "step_size"),
         steps=steps,
         warmup=warmup,
         chains=chains,

@@ -23,7 +23,8 @@ def nuts(
     """The no-U-turn sampler (Hoffman and Gelman 2014) of the unknowns of a model, all chains at once, on all rows.
 
     The draws are the blocks `draws.00000`, `draws.00001`, ... of the state, each `[shard, chains, *event]`; beside
-    them are `sample_stats.acceptance.00000`, ... and those of `energy`, `diverging`, `depth` and `leapfrogs`.
+    them are `sample_stats.acceptance.00000`, ... and those of `energy`, `diverging`, `depth`,
+    `leapfrogs` and `step_size`.
 
     Arguments:
         steps: transitions in all, those of the warm-up among them.
@@ -39,8 +40,8 @@ def nuts(
     return chains_of(
         model,
         "nuts",
-        lambda log_density: NUTS(log_density, warmup, target, depth),
-        stats=("acceptance", "energy", "diverging", "depth", "leapfrogs"),
+        lambda density, slope: NUTS(density, warmup, target, depth, slope),
+        stats=("acceptance", "energy", "diverging", "depth", "leapfrogs", "step_size"),
         steps=steps,
         warmup=warmup,
         chains=chains,
