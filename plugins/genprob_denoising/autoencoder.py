@@ -162,6 +162,16 @@ class EnergyDAE(DAE):
         assert isinstance(self.network, EnergyNet)
         return self.network(points.to(torch.get_default_dtype()))
 
+    def value_and_score(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Energies `[n]` and scores `[n, width]` of encoded points, float64 and without a graph."""
+        assert isinstance(self.network, EnergyNet)
+        parts = [self.network.value_and_score(part) for part in points.to(torch.get_default_dtype()).split(_ROWS)]
+        value, score = (torch.cat(part).double() for part in zip(*parts, strict=True))
+        return value, score
+
+    def slope(self, points: Tensor) -> Tensor:
+        return self.value_and_score(points)[1]
+
     def held(self, regions: Regions, chains: int) -> Adjusted:
         return Adjusted(self, regions, chains)
 

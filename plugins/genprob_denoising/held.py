@@ -71,13 +71,16 @@ class Held:
         x = self.regions.hold(self._free(points))
         score = self.model.slope(x.reshape(-1, x.shape[-1])).reshape(x.shape)
         if self.readings:
-            with torch.enable_grad():
-                at = x.detach().requires_grad_()
-                (pull,) = torch.autograd.grad(self.regions.log_readings(at).sum(), at)
-            score = score + pull
+            score = score + self._pull(x)
         step = (_STEP * self.model.sigma) ** 2 / 2
         score = score + (x - points) / step  # back to where the evidence allows
         return torch.zeros_like(points[..., 0]), torch.where(self.regions.point[:, None], -points, score)
+
+    def _pull(self, points: Tensor) -> Tensor:
+        """The gradient of the log-likelihood of the readings."""
+        with torch.enable_grad():
+            at = points.detach().requires_grad_()
+            return torch.autograd.grad(self.regions.log_readings(at).sum(), at)[0]
 
     def _free(self, points: Tensor) -> Tensor:
         return torch.where(self.regions.point[:, None], self.regions.value[:, None], points) if self.points else points
@@ -89,10 +92,30 @@ class Adjusted(Held):
     model: EnergyDAE
 
     def kernel(self, warmup: int) -> Kernel:
-        return HMC(self.log_density, leapfrogs=_LEAPFROGS, warmup=warmup, size=self.model.sigma)
+        return HMC(
+            self.log_density,
+            leapfrogs=_LEAPFROGS,
+            warmup=warmup,
+            value_and_gradient=self.value_and_gradient,
+            size=self.model.sigma,
+        )
 
     def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
         return self.model.log_volume(self.regions)
+
+    @torch.no_grad()
+    def value_and_gradient(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """`log_density` and its gradient in the points."""
+        x = self._free(points)
+        value, gradient = self.model.value_and_score(x.reshape(-1, x.shape[-1]))
+        value, gradient = -value.reshape(x.shape[:-1]), gradient.reshape(x.shape)
+        if self.readings:
+            value, gradient = value + self.regions.log_readings(x), gradient + self._pull(x)
+        if self.points:
+            point = self.regions.point[:, None]
+            value = value - 0.5 * torch.where(point, points, 0.0).square().sum(-1)
+            gradient = torch.where(point, -points, gradient)
+        return (torch.where(self.regions.inside(x), value, -torch.inf) if self.boxes else value), gradient
 
     def log_density(self, points: Tensor) -> Tensor:
         """Of each chain, `[Q, chains]`, up to a constant."""

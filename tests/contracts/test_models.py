@@ -13,7 +13,7 @@ FAST = {
     "ali": SMALL,
     "energy": {"hidden": (8,), "chains": 32, "temperatures": 30},
     "flow": {"hidden": (16,), "layers": 2, "components": 2, "completions": 2},
-    "dae": {"form": "plain", "hidden": (16,), "data": reals()[["x", "y"]]},
+    "dae": {"hidden": (16,), "data": reals()[["x", "y"]]},
     "gan": SMALL,
     "gsn": {"hidden": (16,), "data": mixed()[["x", "member", "colour"]]},
     "made": {"hidden": (32,), "bins": 8, "completions": 2},

@@ -29,6 +29,7 @@ def walkback(
     steps: int = 2000,
     walk: int = 1,
     go_on: float = 0.5,
+    denoise: float = 0.5,
     lr: float = 2e-3,
     batch_size: int = 256,
     clip: float | None = 100.0,
@@ -45,6 +46,8 @@ def walkback(
         steps: gradient steps.
         walk: most transitions of a walk; 0 is a denoising autoencoder.
         go_on: probability with which a walk makes each of them.
+        denoise: share of the steps before walks begin, in which rows are reconstructed from one corruption: the
+            walks of a chain that knows nothing lead anywhere, and what is learned from there is that all are alike.
         lr: peak learning rate; warmed up over the first twentieth, then half a cosine to zero.
         batch_size: rows of a step.
         clip: largest gradient norm, None for no limit.
@@ -53,6 +56,8 @@ def walkback(
     require(model, Reconstructs, "walkback", "a chain that corrupts rows and reconstructs them")
     if walk < 0 or not 0 < go_on <= 1:
         raise UsageError(f"walk={walk}, go_on={go_on}: no fewer than 0 transitions, with a probability in (0, 1]")
+    if not 0 <= denoise <= 1:
+        raise UsageError(f"denoise={denoise}: a share lies in [0, 1]")
     chain = cast(Reconstructs, model)
 
     def restart(blocks: Blocks, batch: Batch | None) -> tuple[Updates, Metrics]:
@@ -62,22 +67,26 @@ def walkback(
     def kernel(blocks: Blocks, batch: Batch | None) -> Kernel:
         return _Strides(chain, go_on)
 
-    moves: list[Assign | Transition | Descend] = [Assign("restart", frozenset({"walks"}), restart, data="same")]
-    if walk:
-        moves.append(Transition("walks", "walks", kernel, repeat=walk))
-    moves.append(
-        descent(
+    def operator(walks: str | None) -> Descend:
+        return descent(
             "operator",
-            reconstruction(chain, "walks"),
+            reconstruction(chain, walks),
             steps=steps,
             lr=lr,
             weight_decay=weight_decay,
             clip=clip,
             data="same",
         )
+
+    early = int(denoise * steps) if walk else steps
+    walking = (
+        Assign("restart", frozenset({"walks"}), restart, data="same"),
+        Transition("walks", "walks", kernel, repeat=max(1, walk)),
+        operator("walks"),
     )
-    phase = Phase(tuple(moves), steps, name="walkback")
-    return Program((phase,), Blocks({"model": model}), "operator.loss", batch_size=batch_size)
+    phases = (Phase((operator(None),), early, name="denoise"), Phase(walking, steps - early, name="walkback"))
+    kept = tuple(phase for phase in phases if phase.steps)
+    return Program(kept or phases[:1], Blocks({"model": model}), "operator.loss", batch_size=batch_size)
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ import torch
 from scipy.stats import norm
 
 import genprob
-from genprob import Within
+from genprob import Equals, Soft, Within
 from genprob.errors import UsageError
+from genprob.query.batch import QueryBatch
+from genprob_denoising.energy import EnergyNet
 
 SIGMA = 0.3
 C = np.array([[1.0, 0.7], [0.7, 1.0]])
@@ -37,7 +39,7 @@ def joint_of(**options):
     joint = genprob.fit({"x": rows[:, 0], "y": rows[:, 1]}, "dae", steps=0, sigma=SIGMA, hidden=(4,), **options)
     known = Known()
     joint.model.energy = lambda points: known(points.float())
-    joint.model.slope = lambda points: known.score(points.float()).double()
+    joint.model.value_and_score = lambda points: tuple(f(points.float()).double() for f in (known, known.score))
     return joint
 
 
@@ -97,6 +99,28 @@ def test_the_score_is_learned_and_nears_that_of_the_data_as_the_noise_falls(form
         assert (learned**2).mean() < 0.12
         off.append(((found.numpy() + encoded @ np.linalg.inv(C / np.outer(scale, scale))) ** 2).mean())
     assert off[1] < 0.7 * off[0]
+
+
+def test_the_gradient_written_out_is_that_of_autograd():
+    torch.manual_seed(0)
+    network = EnergyNet(3, (7, 5), 0.4).double()
+    points = torch.randn(20, 3, dtype=torch.float64)
+    value, score = network.value_and_score(points)
+    assert torch.allclose(value, network(points)) and torch.allclose(score, network.score(points).detach())
+
+
+@pytest.mark.parametrize("given", [{}, {"y": Equals(0.4)}, {"y": Within(-0.5, 1.5)}, {"y": Soft(0.3, sd=0.4)}])
+def test_chains_follow_the_gradient_of_their_density(given):
+    rows = np.random.default_rng(0).normal(size=(60, 2))
+    model = genprob.fit({"x": rows[:, 0], "y": rows[:, 1]}, "dae", hidden=(6,), steps=3).model
+    held = model.clamp(QueryBatch.from_evidence(model.schema, [given], ["x"]), 5)
+    points = 0.3 * torch.randn(1, 5, 2, dtype=torch.float64)
+    value, gradient = held.value_and_gradient(points)
+    at = points.clone().requires_grad_()
+    truth = held.log_density(at)
+    assert torch.allclose(value, truth, atol=1e-5)
+    (slope,) = torch.autograd.grad(torch.where(truth.isfinite(), truth, 0.0).sum(), at)
+    assert torch.allclose(gradient, slope, atol=1e-5)
 
 
 def test_what_has_no_density_says_what_has():
