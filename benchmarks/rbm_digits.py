@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 import genprob
-from benchmarks import tables
+from benchmarks import machine_pictures, tables
 
 SEED, TRAIN = 0, 1400
 HIDDEN, STEPS = 64, 3000
@@ -33,7 +33,7 @@ def main() -> None:
         joints[name] = joint
         rows.append(scored(name, joint, train, test) | {"CPU s": spent})
         print(rows[-1], flush=True)
-    draw(joints["rbm, pcd"], test)
+    machine_pictures.draw(joints["rbm, pcd"], test, PICTURE, SEED)
     text = (
         f"{len(train)} digits of 8 x 8 to learn from, {len(test)} to test on (scikit-learn's, each pixel drawn once "
         f"from its grey value); nats a digit, log p of whole images.\n{HIDDEN} hidden units, {STEPS} steps. The "
@@ -75,39 +75,6 @@ def scored(name: str, joint: genprob.Joint, train: np.ndarray, test: np.ndarray)
         assert abs(gap) < 1, f"{name}: the two ends differ by {gap:.2f} nats"
         row["optimistic - conservative"] = f"{gap:.3f}"
     return row
-
-
-def draw(joint: genprob.Joint, test: np.ndarray) -> None:
-    """Samples, filters and completions as one picture."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    across = completed = 16
-    samples = joint.sample(2 * across, seed=SEED)["image"].values
-    weight = joint.model.weight.detach().numpy().T.reshape(-1, 8, 8)
-    strongest = np.argsort(-np.square(weight).sum((1, 2)))[: 2 * across]
-    given = np.zeros((8, 8), dtype=bool)
-    given[:4] = True
-    halves = [{"image": genprob.Masked(image, given)} for image in test[:completed]]
-    answer = joint.query(rows=halves, draws=2, seed=SEED)
-    print({k: answer.attrs[k] for k in ("strategy", "rhat", "ess", "reliable", "reasons")}, flush=True)
-    found = answer["posterior"]["image"].values.reshape(completed, -1, 8, 8)
-    shown = np.where(given, test[:completed], 0.35)
-    rows = [samples[:across], samples[across:], *(weight[strongest[i * across : (i + 1) * across]] for i in (0, 1))]
-    rows += [shown, found[:, 0], found[:, 1]]
-    figure, axes = plt.subplots(len(rows), across, figsize=(across * 0.5, len(rows) * 0.5))
-    for line, row in zip(rows, axes, strict=True):
-        for image, axis in zip(line, row, strict=True):
-            weighted = image.min() < 0
-            limit = float(np.abs(image).max())
-            axis.imshow(image, cmap="RdBu" if weighted else "gray_r", vmin=-limit if weighted else 0, vmax=limit or 1)
-            axis.axis("off")
-    figure.subplots_adjust(0, 0, 1, 1, 0.08, 0.08)
-    (tables.FOLDER / "figures").mkdir(exist_ok=True)
-    figure.savefig(tables.FOLDER / "figures" / PICTURE, dpi=110)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

@@ -148,6 +148,10 @@ class Centred(Energy, Protocol):
         """New values of parameters and buffers, the law unchanged, from points of the data."""
         ...
 
+    def uncentre(self) -> dict[str, Tensor]:
+        """The same with all offsets 0, which is the plain parametrisation."""
+        ...
+
 
 @runtime_checkable
 class PseudoLikelihood(Energy, Protocol):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -181,6 +181,15 @@ def _norm(gradients: list[Tensor]) -> Tensor:
     return torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))
 
 
+def warmup(share: float = 0.05) -> Callable[[float], float]:
+    """A schedule: linear from 0 over the first `share` of the horizon, then constant."""
+
+    def factor(done: float) -> float:
+        return min(1.0, (done + 1e-3) / (share + 1e-3))
+
+    return factor
+
+
 def warmup_cosine(warmup: float = 0.05) -> Callable[[float], float]:
     """A schedule: linear from 0 over the first `warmup` share of the horizon, then half a cosine to 0."""
 
@@ -198,14 +207,27 @@ def adam(
     """AdamW over the given parameters, decay on matrices only."""
 
     def build(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        matrices = [p for p in parameters if p.ndim > 1]
-        others = [p for p in parameters if p.ndim <= 1]
-        groups: list[Mapping[str, Any]] = [{"params": matrices, "weight_decay": weight_decay}] if matrices else []
-        if others:
-            groups.append({"params": others, "weight_decay": 0.0})
-        return torch.optim.AdamW(groups, lr=lr, betas=betas, fused=True)  # pyright: ignore[reportArgumentType]
+        return torch.optim.AdamW(_decayed(parameters, weight_decay), lr=lr, betas=betas, fused=True)
 
     return build
+
+
+def momentum_descent(
+    lr: float, momentum: float, weight_decay: float = 0.0
+) -> Callable[[list[nn.Parameter]], torch.optim.Optimizer]:
+    """Stochastic gradient descent over the given parameters, decay on matrices only."""
+
+    def build(parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(_decayed(parameters, weight_decay), lr=lr, momentum=momentum, fused=True)
+
+    return build
+
+
+def _decayed(parameters: list[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    matrices = [p for p in parameters if p.ndim > 1]
+    others = [p for p in parameters if p.ndim <= 1]
+    groups = ((matrices, weight_decay), (others, 0.0))
+    return [{"params": group, "weight_decay": decay} for group, decay in groups if group]
 
 
 def descent(
@@ -215,18 +237,23 @@ def descent(
     steps: int,
     lr: float,
     weight_decay: float = 0.0,
+    momentum: float | None = None,
+    decay: bool = True,
     clip: float | None = None,
     ema: float | None = None,
     accumulate: int = 1,
     data: Feed = "fresh",
 ) -> Descend:
-    """The usual descent of all of a model: AdamW whose rate is warmed up and then falls to zero over `steps`."""
+    """The usual descent of all of a model: AdamW whose rate is warmed up and then falls to zero over `steps`.
+
+    With a number for `momentum` it is gradient descent with so much of it; without `decay` the rate stays.
+    """
     return Descend(
         name,
         frozenset({"model.*"}),
         loss,
-        adam(lr, weight_decay),
-        warmup_cosine(),
+        adam(lr, weight_decay) if momentum is None else momentum_descent(lr, momentum, weight_decay),
+        warmup_cosine() if decay else warmup(),
         clip=clip,
         ema=ema,
         accumulate=accumulate,

@@ -10,7 +10,7 @@ from torch.nn.functional import one_hot
 
 from genprob.data.schema import Schema
 from genprob_energy.evidence import Evidence
-from genprob_energy.machine import Machine
+from genprob_energy.machine import Machine, Share
 from genprob_energy.units import Units
 
 
@@ -55,15 +55,16 @@ class LateralMachine(Machine):
     def quadratic(self, features: Tensor) -> Tensor:
         return 0.5 * ((features @ self.lateral) * features).sum(-1)
 
-    def draw_visible(self, hidden: Tensor, now: Tensor, evidence: Evidence | None, share: float = 1.0) -> Tensor:
+    def draw_visible(self, hidden: Tensor, now: Tensor, evidence: Evidence | None, share: Share = 1.0) -> Tensor:
         """Every group of sites in turn given all others (Geman and Geman 1984)."""
         drive = self._drive(hidden, share)
+        each = share[:, None] if isinstance(share, Tensor) else share
         points, features = now.clone(), self.units.features(now).clone()
         first = len(self.units.binaries)
         for group in self.sites:
             if group.columns:
                 at = group.features
-                logits = drive[:, at] + share * (features @ self.lateral[:, at])
+                logits = drive[:, at] + each * (features @ self.lateral[:, at])
                 if evidence is not None and evidence.odds is not None:
                     logits = logits + evidence.odds[:, group.places]
                 new = (torch.rand_like(logits) < torch.sigmoid(logits)).to(points.dtype)
@@ -73,7 +74,7 @@ class LateralMachine(Machine):
                 features[:, at] = new
             for j, start, size in group.levels:
                 part = slice(start, start + size)
-                scores = drive[:, part] + share * (features @ self.lateral[:, part])
+                scores = drive[:, part] + each * (features @ self.lateral[:, part])
                 if evidence is not None and evidence.likelihood is not None:
                     scores = scores + evidence.likelihood[:, start - first : start - first + size]
                 new = (scores - torch.empty_like(scores).exponential_().log()).argmax(-1).to(points.dtype)

@@ -124,6 +124,13 @@ class Layers(Partitioned):
         """The hidden units' means given complete rows, `[rows, hidden]`."""
         return torch.sigmoid(self.machine().up(self.points(batch)))
 
+    @torch.no_grad()
+    def uncentre(self) -> dict[str, Tensor]:
+        """Offsets of 0, the law unchanged: biases then are those of the units themselves."""
+        machine = self.machine()
+        offset, centre = torch.zeros_like(self.offset), torch.zeros_like(self.centre)
+        return {"offset": offset, "centre": centre, "visible": machine.visible, "hidden": machine.hidden}
+
     # --- a Pyro program
 
     def model(self, batch: Batch) -> None:

@@ -13,6 +13,8 @@ from genprob.engine.state import Memory
 from genprob_energy.evidence import Evidence
 from genprob_energy.units import Units, binary_states
 
+Share = float | Tensor
+"""A share of the path from independent units, of all points or of each `[rows]`."""
 _CHUNK = 2**22
 """Numbers of an enumeration held at once."""
 
@@ -64,14 +66,16 @@ class Machine:
 
     def draw_hidden(self, points: Tensor) -> Tensor:
         """Hidden states given points."""
-        logits = self.up(points)
-        return (torch.rand_like(logits) < torch.sigmoid(logits)).to(logits.dtype)
+        return fired(self.up(points))
 
-    def draw_visible(self, hidden: Tensor, now: Tensor, evidence: Evidence | None, share: float = 1.0) -> Tensor:
+    def draw_visible(self, hidden: Tensor, now: Tensor, evidence: Evidence | None, share: Share = 1.0) -> Tensor:
         """New points given hidden states and the points `now`, at a share of the path from independent units."""
         return self.units.draw(self._drive(hidden, share), evidence, now)
 
-    def _drive(self, hidden: Tensor, share: float) -> Tensor:
+    def _drive(self, hidden: Tensor, share: Share) -> Tensor:
+        if isinstance(share, Tensor):
+            each = share[:, None]
+            return torch.addcmul(torch.lerp(self.base, self.visible, each), hidden @ self.weight.mT, each)
         visible = self.visible if share == 1.0 else torch.lerp(self.base, self.visible, share)
         return torch.addmm(visible, hidden, self.weight.mT, alpha=share)
 
@@ -141,14 +145,13 @@ class MachinePath:
     def start(self) -> Tensor:
         return self.first
 
-    def log_density(self, points: Tensor, share: float) -> Tensor:
+    def log_density(self, points: Tensor, share: Share) -> Tensor:
         seen = self._seen(points)
         linear = torch.lerp(seen["base"], seen["visible"], share) + seen["log_base"]
-        return (linear + softplus(share * seen["logits"]).sum(-1)).double()
+        return (linear + softplus(_each(share) * seen["logits"]).sum(-1)).double()
 
-    def step(self, points: Tensor, share: float) -> Tensor:
-        logits = share * self._seen(points)["logits"]
-        hidden = (torch.rand_like(logits) < torch.sigmoid(logits)).to(logits.dtype)
+    def step(self, points: Tensor, share: Share) -> Tensor:
+        hidden = fired(_each(share) * self._seen(points)["logits"])
         return self.machine.draw_visible(hidden, points, self.evidence, share)
 
     def _seen(self, points: Tensor) -> dict[str, Tensor]:
@@ -188,19 +191,31 @@ class TemperedGibbs:
 
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
         path = MachinePath(self.machine, position, position.new_zeros(()))
-        replicas = [*torch.cat([position[None], memory["hotter"]])]
-        moved = [path.step(points, share) for points, share in zip(replicas, self.shares, strict=True)]
-        flipped = (moved[0] != position).to(position.dtype).mean()
-        swapped = []
-        for cold in range(memory["steps"] % 2, len(moved) - 1, 2):
-            one, other = moved[cold], moved[cold + 1]
-            above, below = self.shares[cold], self.shares[cold + 1]
-            gain = path.log_density(other, above) - path.log_density(other, below)
-            gain = gain + path.log_density(one, below) - path.log_density(one, above)
-            chance = gain.clamp(max=0.0).exp()
-            accept = (torch.rand_like(chance) < chance)[:, None]
-            moved[cold], moved[cold + 1] = torch.where(accept, other, one), torch.where(accept, one, other)
-            swapped.append(chance.mean())
-        rate = torch.stack(swapped).mean() if swapped else torch.zeros(())
-        memory = {"hotter": torch.stack(moved[1:]), "steps": memory["steps"] + 1}
+        count, chains = len(self.shares), len(position)
+        own = position.new_tensor(self.shares).repeat_interleave(chains)
+        moved = path.step(torch.cat([position[None], memory["hotter"]]).flatten(0, 1), own)
+        flipped = (moved[:chains] != position).to(position.dtype).mean()
+
+        partner = torch.arange(count, device=position.device)
+        first = memory["steps"] % 2
+        paired = (count - first) // 2 * 2
+        partner[first : first + paired] = partner[first : first + paired].view(-1, 2).flip(1).reshape(-1)
+        there = own.view(count, chains)[partner].reshape(-1)
+        gain = (path.log_density(moved, there) - path.log_density(moved, own)).view(count, chains)
+        chance = (gain + gain[partner])[first : first + paired : 2].clamp(max=0.0).exp()
+        accept = torch.zeros(count, chains, dtype=torch.bool, device=position.device)
+        accept[first : first + paired] = (torch.rand_like(chance) < chance).repeat_interleave(2, 0)
+        moved = moved.view(count, chains, -1)
+        moved = torch.where(accept[..., None], moved[partner], moved)
+        rate = chance.mean() if paired else torch.zeros(())
+        memory = {"hotter": moved[1:].clone(), "steps": memory["steps"] + 1}
         return moved[0], memory, {"flipped": flipped, "swapped": rate}
+
+
+def fired(logits: Tensor) -> Tensor:
+    """Binary states, 1 with the probability of each logit."""
+    return torch.rand_like(logits).lt_(torch.sigmoid(logits))
+
+
+def _each(share: Share) -> Share:
+    return share[:, None] if isinstance(share, Tensor) else share

@@ -13,6 +13,7 @@ from genprob.metrics.partition import Partition
 from genprob.query.batch import QueryBatch
 from genprob.query.emission import EmissionCloud
 from genprob_energy import marginal
+from genprob_energy.free_energy import FreeEnergy
 from genprob_energy.layers import MOST_ENUMERATED, Layers
 from genprob_energy.machine import Machine
 from genprob_energy.units import binary_states, visible_states
@@ -58,6 +59,13 @@ class RBM(Layers):
             self.hidden - offset @ self.weight,
             self.base,
         )
+
+    def energy(self, points: Tensor) -> Tensor:
+        if self.units.reals:
+            return super().energy(points)
+        features = self.units.features(points)
+        free = FreeEnergy.apply(features, self.weight, self.visible, self.hidden, self.offset, self.centre)
+        return torch.as_tensor(free)
 
     @property
     def few(self) -> bool:

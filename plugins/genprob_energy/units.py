@@ -110,7 +110,7 @@ class Units:
         """
         if self.plain:
             logits = drive if evidence is None or evidence.odds is None else drive + evidence.odds
-            out = (torch.rand_like(drive) < torch.sigmoid(logits)).to(drive.dtype)
+            out = torch.rand_like(drive).lt_(torch.sigmoid(logits))
         else:
             out = drive.new_empty(*drive.shape[:-1], self.schema.width)
             self._draw_reals(drive, evidence, now, out)

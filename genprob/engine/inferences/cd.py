@@ -28,6 +28,9 @@ def cd(
     batch_size: int = 128,
     clip: float | None = 100.0,
     weight_decay: float = 0.0,
+    momentum: float | None = None,
+    decay: bool = True,
+    centred: bool = True,
     leapfrogs: int = 5,
 ) -> Program:
     """Contrastive divergence of an energy (Hinton 2002): chains begin anew at the rows of each batch.
@@ -41,6 +44,9 @@ def cd(
         batch_size: rows of a step, and so chains.
         clip: largest gradient norm, None for no limit.
         weight_decay: decay of matrices.
+        momentum: plain gradient descent with so much momentum; None takes Adam.
+        decay: whether the learning rate falls to zero, or stays after its warm-up.
+        centred: whether couplings act on deviations from the units' mean activity, for energies that can.
         leapfrogs: longest trajectory of HMC, for an energy without a kernel of its own.
     """
     require(model, Energy, "cd", "an energy")
@@ -57,7 +63,7 @@ def cd(
     filling = completing(energy)
     moves = (
         *filling,
-        *centring(energy),
+        *centring(energy, centred),
         Assign("restart", frozenset({"chains"}), restart, data="same"),
         Transition("chains", "chains", kernel, repeat=k, adapt=True),
         descent(
@@ -66,6 +72,8 @@ def cd(
             steps=steps,
             lr=lr,
             weight_decay=weight_decay,
+            momentum=momentum,
+            decay=decay,
             clip=clip,
             data="same",
         ),

@@ -30,6 +30,9 @@ def pcd(
     batch_size: int = 128,
     clip: float | None = 100.0,
     weight_decay: float = 0.0,
+    momentum: float | None = None,
+    decay: bool = True,
+    centred: bool = True,
     leapfrogs: int = 5,
     temperatures: int = 1,
 ) -> Program:
@@ -43,6 +46,9 @@ def pcd(
         batch_size: rows of a step.
         clip: largest gradient norm, None for no limit.
         weight_decay: decay of matrices.
+        momentum: plain gradient descent with so much momentum; None takes Adam.
+        decay: whether the learning rate falls to zero, or stays after its warm-up.
+        centred: whether couplings act on deviations from the units' mean activity, for energies that can.
         leapfrogs: longest trajectory of HMC, for an energy without a kernel of its own.
         temperatures: with more than one, chains trade places with copies at so many temperatures in all (Desjardins
             et al. 2010), for energies that can.
@@ -66,13 +72,15 @@ def pcd(
     moves = (
         Transition("chains", "chains", kernel, data="full", repeat=k, start=start, adapt=True),
         *filling,
-        *centring(energy),
+        *centring(energy, centred),
         descent(
             "energy",
             contrastive(energy, "chains", COMPLETIONS if filling else None),
             steps=steps,
             lr=lr,
             weight_decay=weight_decay,
+            momentum=momentum,
+            decay=decay,
             clip=clip,
             data="same",
         ),

@@ -15,7 +15,7 @@ from genprob.errors import PluginError
 
 COMPLETIONS = "completions"
 """The block of rows with their holes filled."""
-_CENTRED_EVERY = 5
+_CENTRED_EVERY = 10
 
 
 def completing(model: Energy) -> tuple[Transition, ...]:
@@ -34,16 +34,19 @@ def completing(model: Energy) -> tuple[Transition, ...]:
     return (Transition(COMPLETIONS, COMPLETIONS, kernel, data="same", start=start, per_row=True),)
 
 
-def centring(model: Energy) -> tuple[Assign, ...]:
-    """Keeps the offsets of a centred energy at the mean activity of its units under the data."""
+def centring(model: Energy, wanted: bool = True) -> tuple[Assign, ...]:
+    """Keeps the offsets of a centred energy at the mean activity of its units under the data; at 0 if not wanted."""
     if not isinstance(model, Centred):
         return ()
 
     def follow(blocks: Blocks, batch: Batch | None) -> tuple[Updates, Metrics]:
         assert batch is not None
         filled = COMPLETIONS in blocks.tensors
-        points = blocks[COMPLETIONS][batch.index] if filled else model.points(batch)
-        return {f"model.{name}": value for name, value in model.recentre(points).items()}, {}
+        if wanted:
+            found = model.recentre(blocks[COMPLETIONS][batch.index] if filled else model.points(batch))
+        else:
+            found = model.uncentre()
+        return {f"model.{name}": value for name, value in found.items()}, {}
 
     return (Assign("centre", frozenset({"model.*"}), follow, data="same", every=_CENTRED_EVERY),)
 

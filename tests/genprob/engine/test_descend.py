@@ -8,7 +8,7 @@ from torch import nn
 
 from genprob.data.batch import Minibatches
 from genprob.engine.blocks import Blocks
-from genprob.engine.descend import Descend, adam, warmup_cosine
+from genprob.engine.descend import Descend, adam, warmup, warmup_cosine
 from genprob.errors import PluginError
 
 OPTIMIZERS = {
@@ -83,6 +83,12 @@ def test_schedule_is_a_function_of_the_share_of_the_horizon(run):
     expected = [factor(min(1.0, i / 10)) for i in range(11)]
     torch.testing.assert_close(-torch.tensor(seen).diff(), torch.tensor(expected), atol=1e-6, rtol=0)
     assert expected[0] < 0.01 and max(expected) == pytest.approx(1.0) and expected[-1] == pytest.approx(0.0)
+
+
+def test_warmup_stays_at_one():
+    factor = warmup()
+    assert factor(0.0) < 0.03 and factor(0.025) == pytest.approx(0.5, abs=0.02)
+    assert factor(0.05) == factor(0.6) == factor(1.0) == 1.0
 
 
 def test_warmup_cosine():

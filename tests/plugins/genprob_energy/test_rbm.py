@@ -137,6 +137,35 @@ def test_moving_the_offsets_leaves_the_law_as_it_is():
     assert float((model.centre - activity).abs().max()) < 0.15
 
 
+def test_offsets_of_zero_leave_the_law_as_it_is():
+    batch = batch_of(mixed_rows())
+    model = joint_of(batch, hidden=5).model
+    points = model.points(batch)
+    before = model.machine().free_energy(points).detach()
+    with torch.no_grad():
+        for name, value in model.uncentre().items():
+            getattr(model, name).copy_(value)
+    torch.testing.assert_close(model.machine().free_energy(points).detach(), before, atol=1e-9, rtol=1e-9)
+    assert not model.offset.any() and not model.centre.any()
+
+
+@pytest.mark.parametrize("how", [{"momentum": 0.5, "lr": 1.0}, {"decay": False}, {"centred": False}])
+@pytest.mark.parametrize("name", ["pcd", "cd"])
+def test_each_way_of_descent_learns(name, how):
+    """Two pairs of columns that agree nine times in ten: found by descent of every kind."""
+    rng = np.random.default_rng(2)
+    x = (rng.random((2000, 2)) < 0.5).repeat(2, 1).astype(float)
+    flipped = rng.random((2000, 2)) < 0.1
+    x[:, [1, 3]] = np.where(flipped, 1 - x[:, [1, 3]], x[:, [1, 3]])
+    ds = xr.Dataset({f"v{i + 1}": ("row", x[:, i]) for i in range(4)})
+    inference = {"name": name, "lr": 0.1, "k": 2, **how}
+    joint = genprob.fit(ds, "rbm", hidden=4, steps=500, inference=inference)
+    assert bool(joint.model.centre.any()) == how.get("centred", True)
+    for known, other in (("v1", "v2"), ("v3", "v4")):
+        log_p = joint.conditional_log_prob({known: [1], other: [1]}, given=[known])["log_prob"].values
+        assert math.exp(float(log_p[0])) == pytest.approx(0.9, abs=0.06)
+
+
 def mixed_rows():
     return mixed().drop_vars("visits")
 
