@@ -99,12 +99,16 @@ class Planner:
                 return (9.0, self.ranks[word.strategy], 0.0)
             return (GUARANTEES.index(word.said.guarantee), self.ranks[word.strategy], word.said.cost)
 
+        # Queries of a batch are told much the same: each different set of replies is put in order once.
+        ordered: dict[tuple[Offer | Refusal, ...], list[Word]] = {}
         out = []
-        for q in range(len(queries)):
-            row = sorted((Word(name, replies[q]) for name, replies in said.items()), key=order)
-            if row and row[0].offered:
-                row[0] = Word(row[0].strategy, row[0].said, True)
-            out.append(row)
+        for replies in zip(*said.values(), strict=True):
+            if replies not in ordered:
+                row = sorted((Word(name, reply) for name, reply in zip(said, replies, strict=True)), key=order)
+                if row and row[0].offered:
+                    row[0] = Word(row[0].strategy, row[0].said, True)
+                ordered[replies] = row
+            out.append(ordered[replies])
         return out
 
     def _named(self, reply: Offer | Refusal) -> Offer | Refusal:

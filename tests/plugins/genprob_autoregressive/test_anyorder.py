@@ -13,7 +13,7 @@ from genprob.engine.randomness import Randomness
 from genprob.engine.scope import running
 from genprob.errors import UsageError
 from genprob.query.batch import QueryBatch
-from genprob_autoregressive.anyorder import MASKS, random_masks
+from genprob_autoregressive.masks import MOST, random_masks
 
 CPU = torch.device("cpu")
 
@@ -49,7 +49,7 @@ def test_hidden_cells_tell_nothing(joint):
 def test_masks_show_each_number_of_cells_equally_often_and_are_few():
     torch.manual_seed(0)
     masks = torch.stack([random_masks(512, 8, CPU) for _ in range(50)])
-    assert all(len(torch.unique(m, dim=0)) <= MASKS for m in masks)
+    assert all(len(torch.unique(m, dim=0)) <= MOST for m in masks)
     share = torch.bincount(masks.sum(2).flatten(), minlength=9).double() / masks[..., 0].numel()
     assert torch.allclose(share[:8], torch.full((8,), 1 / 8, dtype=torch.float64), atol=0.01) and share[8] == 0
     assert torch.allclose(masks.double().mean((0, 1)), torch.full((8,), 3.5 / 8, dtype=torch.float64), atol=0.02)
