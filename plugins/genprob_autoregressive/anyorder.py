@@ -75,7 +75,7 @@ class ResidualAnyOrder(Model):
         schema: Schema,
         *,
         hidden: int = 256,
-        blocks: int = 3,
+        blocks: int = 2,
         dropout: float = 0.0,
         logistics: int = 10,
         orders: int = 8,
