@@ -86,7 +86,8 @@ class Joint:
         reference = Batch(schema, values, observed, torch.arange(len(values), device=place), len(values))
         with running(Randomness(0, place)), torch.no_grad():
             remarks = model.remarks(reference)
-        notes = [*saved.tree["notes"], *([saved.note] if saved.note else []), *remarks]
+        chosen = [line for line in map((config.get("choice") or {}).get, ("why", "contest")) if line]
+        notes = [*chosen, *saved.tree["notes"], *([saved.note] if saved.note else []), *remarks]
         joint = cls(schema, model, run=run, reference=reference, rows=config["rows"], notes=notes)
         if checkpoint is None:
             joint.calibration = auditing.read(run)

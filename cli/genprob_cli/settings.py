@@ -11,7 +11,7 @@ from typing import Any
 from genprob.errors import UsageError
 
 KEYS = ("model", "inference", "seed", "steps", "device", "schema", "options")
-RECORDED = ("data", "rows", "provenance")
+RECORDED = ("data", "rows", "provenance", "choice")
 """What a run's `config.json` holds besides: it is no setting, and is passed over."""
 _INFERENCE = "inference."
 

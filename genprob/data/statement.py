@@ -47,10 +47,11 @@ def advice(name: str, what: str) -> str:
     """How to say it of a variable, in Python and on the command line.
 
     >>> print(advice("n", "count"))
-    schema={'n': 'count'}, or --support n=count
+    schema={'n': 'count'}, or --support 'n=count'
     """
-    word = f"--ignore {shlex.quote(name)}" if what in _IGNORE else f"--support {shlex.quote(f'{name}={what}')}"
-    return f"schema={{{name!r}: {what!r}}}, or {word}"
+    option, text = ("--ignore", name) if what in _IGNORE else ("--support", f"{name}={what}")
+    quoted = shlex.quote(text)
+    return f"schema={{{name!r}: {what!r}}}, or {option} {quoted if quoted != text else repr(text)}"
 
 
 def _statement(name: str, what: Any) -> Statement:

@@ -11,7 +11,7 @@ import torch
 import xarray as xr
 
 import genprob
-from genprob import fitting
+from genprob import training
 from genprob.data.schema_file import to_toml
 from genprob.engine import history
 from genprob.engine.run import Run
@@ -25,7 +25,7 @@ ELBO = {"components": 2, "inference": {"name": "elbo", "holdout": 0.2, "evaluate
 @pytest.fixture
 def told(monkeypatch):
     """Every step is told."""
-    monkeypatch.setattr(fitting, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "_PROGRESS_SECONDS", 0.0)
 
 
 def scores(joint, table):
@@ -279,7 +279,7 @@ def test_numbers_that_are_none_end_an_em_fit(broken, table, schema, tmp_path, mo
     monkeypatch.setattr(Mixture, "expectation", expect)
     monkeypatch.setattr(Mixture, "maximisation", maximise)
     if broken == "parameter":
-        monkeypatch.setattr(fitting, "_CHECKPOINT_SECONDS", 0.0)
+        monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     with pytest.raises(Diverged, match="last good checkpoint is kept") as caught:
         genprob.fit(table, schema=schema, components=2, inference={"name": "em", "tolerance": 0}, out=tmp_path / "run")
     monkeypatch.undo()

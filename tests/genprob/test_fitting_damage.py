@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import genprob
-from genprob import fitting
+from genprob import training
 from genprob.engine.run import Run
 from genprob.errors import CorruptFileError, GenprobError
 
@@ -106,8 +106,8 @@ def test_a_damaged_history_is_refused_by_open_alone(run, tmp_path):
 
 
 def test_an_unfinished_run_falls_back_and_says_so(table, schema, tmp_path, monkeypatch):
-    monkeypatch.setattr(fitting, "_CHECKPOINT_SECONDS", 0.0)
-    monkeypatch.setattr(fitting, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "_PROGRESS_SECONDS", 0.0)
 
     def stop(event):
         if event.get("step") == 5:

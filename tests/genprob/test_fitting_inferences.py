@@ -9,7 +9,7 @@ import xarray as xr
 from torch import nn
 
 import genprob
-from genprob import fitting
+from genprob import training
 from genprob.engine.run import Run
 
 MEAN, SD = 3.0, 0.5
@@ -167,10 +167,10 @@ def test_killed_at_random_and_resumed_is_unbroken(name, extra, tmp_path, same, m
     model, inference = SHORT[name]
     ask = {"model": model, "inference": inference, "schema": SCHEMA, "seed": 5, "steps": 16}
     whole = genprob.fit(DATA, out=tmp_path / "whole", **ask)
-    monkeypatch.setattr(fitting, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "_PROGRESS_SECONDS", 0.0)
     rng, run = random.Random(name), tmp_path / "run"
     for seconds, at in zip((1e9, 0.0, 0.0), sorted(rng.sample(range(1, 16), 3)), strict=True):
-        monkeypatch.setattr(fitting, "_CHECKPOINT_SECONDS", seconds)
+        monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", seconds)
 
         def kill(event, at=at):
             if event.get("step") == at:

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import genprob
-from genprob import fitting
+from genprob import training
 from genprob.engine.run import Run
 from genprob.errors import CorruptFileError, DataError, RunBusyError, UsageError
 from genprob_mixture.mixture import Mixture
@@ -31,7 +31,7 @@ METHODS = pytest.mark.parametrize("method", [EM, ELBO], ids=["em", "elbo"])
 @pytest.fixture(autouse=True)
 def told(monkeypatch):
     """Every step is told, so that a test can stop where it likes."""
-    monkeypatch.setattr(fitting, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(training, "_PROGRESS_SECONDS", 0.0)
 
 
 def stop(at, how="raise"):
@@ -67,7 +67,7 @@ def assert_same(a, b, same):
 @pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["often", "seldom"])
 def test_interrupted_and_resumed_is_unbroken(method, how, seconds, table, schema, tmp_path, same, monkeypatch):
     genprob.fit(table, schema=schema, out=tmp_path / "whole", seed=3, **method)
-    monkeypatch.setattr(fitting, "_CHECKPOINT_SECONDS", seconds)
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", seconds)
     run = tmp_path / "run"
     with pytest.raises(KeyboardInterrupt, match=r"stopped at step \d+, checkpoint saved; continue .*resume=True"):
         genprob.fit(table, schema=schema, out=run, seed=3, progress=stop(5, how), **method)
@@ -163,7 +163,7 @@ def test_a_fit_that_ended_by_itself_says_that_more_steps_change_nothing(table, s
 
 
 def test_a_damaged_answer_is_made_again_from_the_checkpoint_before(table, schema, tmp_path, same, monkeypatch):
-    monkeypatch.setattr(fitting, "_CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(training, "_CHECKPOINT_SECONDS", 0.0)
     for name in ("whole", "run"):
         genprob.fit(table, schema=schema, out=tmp_path / name, **EM)
     state = tmp_path / "run" / "checkpoints" / str(STEPS) / "state.safetensors"
@@ -242,9 +242,9 @@ def test_checkpoints_without_a_manifest_are_not_written_over(resume, table, sche
 SLOW = """
 import sys, time, pickle
 import genprob
-from genprob import fitting
-fitting._PROGRESS_SECONDS = 0.0
-fitting._CHECKPOINT_SECONDS = 0.0
+from genprob import training
+training._PROGRESS_SECONDS = 0.0
+training._CHECKPOINT_SECONDS = 0.0
 table, schema, options, out, pause = pickle.load(open(sys.argv[1], "rb"))
 def tell(event):
     if "step" in event:

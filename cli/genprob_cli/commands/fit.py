@@ -152,6 +152,7 @@ def _document(joint: Any, out: Path, seconds: float) -> dict[str, Any]:
         "variables": list(joint.schema.names),
         "step": joint.run.step,
         "metrics": {k: v for k, v in (events[-1] if events else {}).items() if k not in ("step", "time")},
+        "choice": joint.run.config.get("choice"),
         "seconds": round(seconds, 3),
     }
 

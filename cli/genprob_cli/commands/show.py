@@ -71,4 +71,6 @@ def _run(path: Path) -> Answer:
     state = "finished" if run.finished else "not finished: resume it with genprob fit DATA --out RUN --resume"
     rows = [(v.name, v.support.text(), v.measure.text() if v.measure else None, v.unit, v.note) for v in schema]
     head = f"{config['model']} by {config['inference']['name']}, {config['rows']} rows, step {run.step} ({state})"
-    return Answer(document, stack(head, "", table(("variable", "support", "measure", "unit", "why"), rows)))
+    chosen = config.get("choice") or {}
+    why = [f"chosen: {chosen[key]}" for key in ("why", "contest") if key in chosen]
+    return Answer(document, stack(head, *why, "", table(("variable", "support", "measure", "unit", "why"), rows)))
