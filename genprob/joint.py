@@ -26,7 +26,7 @@ from genprob.errors import PluginError, UsageError
 from genprob.model import Model
 from genprob.query.audit import Audit
 from genprob.query.batch import QueryBatch
-from genprob.query.capabilities import Draws, ScoresGiven
+from genprob.query.capabilities import Doubtful, Draws, ScoresGiven
 from genprob.query.planner import Explanation, Planner
 from genprob.query.scoring import log_conditional, log_evidence
 from genprob.request import Request, whole
@@ -131,7 +131,8 @@ class Joint:
         Density in data units for true reals, probability for categories, counts and cells. The attribute `kind` is
         `exact`, a bound, or `estimate` (of the probability without bias, so of its log a little low) where latents,
         or rounding cells of correlated reals, have to be integrated by simulation. `law` says under which law, and
-        `log_partition_se` holds the error of a log-partition function that all rows share.
+        `log_partition_se` holds the error of a log-partition function that all rows share; `reliable` is 0 and
+        `reasons` says why where that function is not to be trusted.
         """
         table = self.table(data)
         return self._scored(table, None, seed)
@@ -154,6 +155,8 @@ class Joint:
         if columns is not None:
             with running(self.rng(seed)), torch.no_grad():
                 scored = scored.less(log_evidence(self, np.where(columns, table.values, np.nan)))
+        # In a conditional log Z cancels, and so does what is wrong with it.
+        doubt = self.model.doubt() if isinstance(self.model, Doubtful) and given is None else ""
         dim = self.schema.sample_dim
         measures = {v.name: v.measure.text() for v in self.schema if v.measure is not None}
         return xr.Dataset(
@@ -166,6 +169,8 @@ class Joint:
                 "kind": scored.kind,
                 "law": scored.law,
                 "log_partition_se": scored.partition_error,
+                "reliable": int(not doubt),
+                "reasons": doubt,
                 "measure": "; ".join(f"{k}: {v}" for k, v in measures.items()),
                 "model": type(self.model).__name__,
             },

@@ -16,7 +16,7 @@ from genprob.query.diagnostics import effective_sample_size
 
 LEAST_ESS = 10.0
 """Effective chains below which annealed weights say nothing."""
-_MOST_GAP = 1.0
+MOST_GAP = 1.0
 """Nats by which the estimates from the two ends may differ before the chains count as unmixed."""
 
 
@@ -190,10 +190,10 @@ def _doubt(ahead: np.ndarray, back: np.ndarray, optimistic: float, conservative:
     if not (np.isfinite(ahead).all() and np.isfinite(back).all()):
         return "weights that are no finite numbers"
     ess = min(float(effective_sample_size(ahead)), float(effective_sample_size(back)))
-    if abs(conservative - optimistic) > _MOST_GAP:
-        return f"the two ends differ by {conservative - optimistic:.2f} nats"
+    if abs(conservative - optimistic) > MOST_GAP:
+        return f"its two ends differ by {conservative - optimistic:.2f} nats"
     if ess < min(LEAST_ESS, len(ahead) / 2):
-        return f"the weights are worth {ess:.1f} of {len(ahead)} chains"
+        return f"its weights are worth {ess:.1f} of {len(ahead)} chains"
     return ""
 
 

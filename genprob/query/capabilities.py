@@ -150,6 +150,15 @@ class ScoresCells(Protocol):
 
 
 @runtime_checkable
+class Doubtful(Protocol):
+    """A model that may have failed to normalise itself, whose log-probabilities and answers are then unreliable."""
+
+    def doubt(self) -> str:
+        """Why its log-partition function is not to be trusted, and what to do; empty where it is."""
+        ...
+
+
+@runtime_checkable
 class ScoresGiven(Scores, Protocol):
     """A model that scores conditionals directly, more precisely than as a difference of two log-evidences."""
 

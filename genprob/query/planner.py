@@ -12,6 +12,7 @@ from genprob import plugins
 from genprob.errors import UnreliableError, UsageError
 from genprob.query import support
 from genprob.query.batch import POINT, QueryBatch
+from genprob.query.capabilities import Doubtful
 from genprob.query.planting import kind_of, share_of
 from genprob.query.strategy import GUARANTEES, PARTICLES, Answers, Offer, Refusal, Strategy
 from genprob.results.join import one_chain
@@ -173,11 +174,16 @@ class Planner:
 
     def _finish(self, queries: QueryBatch, final: _Gathered, draws: int, seed: int, single: bool) -> Answer:
         status, why = support.judge(self.joint, queries, final.log_evidence)
-        computation = ["fail" if f else "ok" for f in final.failures]
+        doubt = self.joint.model.doubt() if isinstance(self.joint.model, Doubtful) else ""
+        shared = np.isfinite(final.log_evidence)  # these rest on the log-partition function
+        failures = [
+            "; ".join(filter(None, (f, doubt if s else ""))) for f, s in zip(final.failures, shared, strict=True)
+        ]
+        computation = ["fail" if f else "ok" for f in failures]
         calibration, audited = self._calibration(queries, final)
         reasons = [
             "; ".join(r for r in (f"computation: {f}" if f else "", c, s, a) if r)
-            for f, c, s, a in zip(final.failures, final.contradictions(), why, audited, strict=True)
+            for f, c, s, a in zip(failures, final.contradictions(), why, audited, strict=True)
         ]
         reliable = np.array(
             [c == "ok" and s == "ok" and a != "fail" for c, s, a in zip(computation, status, calibration, strict=True)],

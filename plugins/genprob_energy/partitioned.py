@@ -52,6 +52,11 @@ class Partitioned(Model):
                 self.stored.keep(self.estimate_partition())
         return self.stored.partition()
 
+    def doubt(self) -> str:
+        """Why log Z is not to be trusted, and what to do; empty where it is."""
+        found = self.partition()
+        return f"log Z is unreliable: {found.reason}; fit with more temperatures= or chains=" if found.reason else ""
+
     @torch.no_grad()
     def score_rows(self, batch: Batch) -> Tensor:
         return self.score_seen(batch, batch.observed)

@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from genprob.metrics.partition import Partition
-
-_REASONS = ("", "the two ends of the temperature path differ by more than a nat, or its weights are worth few chains")
+from genprob.metrics.partition import MOST_GAP, Partition
 
 
 class Stored(nn.Module):
@@ -47,8 +45,12 @@ class Stored(nn.Module):
     def partition(self) -> Partition:
         """The partition function that is kept."""
         value, error, optimistic, conservative, exact, interval, doubt = self.numbers.tolist()
-        kind = "exact" if exact else "estimate"
-        return Partition(value, error, optimistic, conservative, kind, bool(interval), _REASONS[int(doubt)])
+        kind, reason = "exact" if exact else "estimate", ""
+        if doubt:
+            gap = conservative - optimistic
+            apart = abs(gap) > MOST_GAP
+            reason = f"its two ends differ by {gap:.2f} nats" if apart else "its weights are worth few chains"
+        return Partition(value, error, optimistic, conservative, kind, bool(interval), reason)
 
     @torch.no_grad()
     def fill(self, points: Tensor) -> None:

@@ -34,7 +34,9 @@ class LogLikelihood:
             kind=str(scored.attrs["kind"]),
             measure=str(scored.attrs.get("measure", "")),
         )
-        return Result((score,), attrs=simulation(error))
+        of_all = ("log_partition_se", "reliable", "reasons")  # they do not average away
+        shared = {key: scored.attrs[key] for key in of_all if key in scored.attrs}
+        return Result((score,), attrs=simulation(error) | shared)
 
 
 def simulation(error: np.ndarray) -> dict[str, float]:

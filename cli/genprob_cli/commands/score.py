@@ -52,6 +52,8 @@ def score(
         "standard_error": spread,
         "estimator_standard_error": float(np.sqrt(np.mean(scores["standard_error"].values ** 2) / len(values))),
         "log_partition_se": float(scores.attrs["log_partition_se"]),
+        "reliable": int(scores.attrs["reliable"]),
+        "reasons": scores.attrs["reasons"],
         "kind": scores.attrs["kind"],
         "law": scores.attrs["law"],
         "given": given,
@@ -64,4 +66,6 @@ def score(
     view = table(columns, [row])
     if shared := document["log_partition_se"]:
         view = stack(view, f"all rows share an error of {shared:.3g} nats, that of the log-partition function")
+    if not document["reliable"]:
+        view = stack(view, f"not reliable: {document['reasons']}")
     return Answer(document, view)

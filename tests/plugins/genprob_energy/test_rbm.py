@@ -228,6 +228,52 @@ def test_estimated_partition_functions_meet_the_summed_one():
     assert np.abs(z).max() < 4 and 0.4 < np.sqrt(np.mean(np.square(z))) < 2
 
 
+def modal(temperatures):
+    """Two groups of 13 columns that agree within themselves, and a path that is long enough for them or is not."""
+    joint = joint_of(batch_of(binary_rows(columns=26)), hidden=22, spread=0.0, chains=64, temperatures=temperatures)
+    model = joint.model
+    with torch.no_grad():
+        model.weight[:13, :11], model.weight[13:, 11:] = 1.2, 1.2
+        for tensor in (model.visible, model.hidden, model.base):
+            tensor.zero_()
+        model.offset.fill_(0.5)
+        model.centre.fill_(0.5)
+        model.conclude(joint.reference, seed=0)
+    return joint
+
+
+def test_chains_that_have_not_mixed_are_told_to_whoever_asks():
+    """A path of three steps between modes: scores and answers that rest on log Z say that they are not reliable."""
+    joint = modal(temperatures=3)
+    partition = joint.model.partition()
+    assert abs(partition.conservative - partition.optimistic) > 1 and not partition.reliable
+    row = {v.name: [1] for v in joint.schema}
+    scored = joint.log_prob(row)
+    assert scored.attrs["reliable"] == 0 and "log Z is unreliable: its two ends differ by" in scored.attrs["reasons"]
+    assert "temperatures=" in scored.attrs["reasons"]
+    given = {"v1": 1, "v14": 0}
+    conditional = joint.conditional_log_prob(row, given=list(given))
+    assert conditional.attrs["reliable"] == 1 and conditional.attrs["log_partition_se"] == 0  # log Z cancels
+    for strategy in ("clamped", "importance"):
+        answer = joint.query(["v2"], given, strategy=strategy)
+        assert answer.attrs["reliable"] == 0 and answer.attrs["computation"] == "fail"
+        assert "log Z is unreliable" in answer.attrs["reasons"]
+    found = genprob.evaluate(joint, row, metrics="log_likelihood")["log_likelihood"].attrs
+    assert found["reliable"] == 0 and found["log_partition_se"] == partition.error
+    assert partition.error > 0.01
+
+
+def test_a_path_that_is_long_enough_is_trusted():
+    joint = modal(temperatures=400)
+    partition = joint.model.partition()
+    # Each group by itself, summed: 2^11 states of its hidden units.
+    side = torch.tensor(list(product([0.0, 1.0], repeat=11))) - 0.5
+    pull = torch.nn.functional.softplus(1.2 * side.sum(1)) - 0.6 * (side.sum(1) + 5.5)
+    wanted = 2 * float(torch.logsumexp(13 * pull, 0))
+    assert partition.reliable and abs(partition.value - wanted) < 5 * partition.error
+    assert joint.log_prob({v.name: [1] for v in joint.schema}).attrs["reliable"] == 1
+
+
 def test_draws_are_those_of_the_list(monkeypatch):
     monkeypatch.setattr(layers, "MOST_LISTED", 0)
     for hidden in (4, 24):

@@ -1,0 +1,43 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import genprob
+from genprob_cli import app
+from genprob_energy.partitioned import Partitioned
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("score")
+    rng = np.random.default_rng(0)
+    pd.DataFrame({f"v{i}": rng.integers(0, 2, 40) for i in range(22)}).to_csv(folder / "rows.csv", index=False)
+    genprob.fit(folder / "rows.csv", "rbm", out=folder / "run", hidden=21, steps=2, chains=32, temperatures=20)
+    return folder
+
+
+def score(capsys, *words):
+    code = app.run(["score", *map(str, words)])
+    out, err = capsys.readouterr()
+    assert code == 0, err
+    return out
+
+
+def test_the_error_of_the_partition_function_is_told_apart(machine, capsys):
+    said = json.loads(score(capsys, machine / "run", machine / "rows.csv", "--json"))
+    assert said["kind"] == "estimate" and said["log_partition_se"] > 0
+    assert said["reliable"] == 1 and said["reasons"] == ""
+    out = score(capsys, machine / "run", machine / "rows.csv")
+    assert "that of the log-partition function" in out and "not reliable" not in out
+
+
+def test_doubt_is_told_with_its_reason(machine, capsys, monkeypatch):
+    monkeypatch.setattr(Partitioned, "doubt", lambda self: "log Z is unreliable: its two ends differ by 3.00 nats")
+    out = score(capsys, machine / "run", machine / "rows.csv")
+    assert "not reliable: log Z is unreliable: its two ends differ by 3.00 nats" in " ".join(out.split())
+    said = json.loads(score(capsys, machine / "run", machine / "rows.csv", "--json"))
+    assert said["reliable"] == 0 and said["reasons"].startswith("log Z is unreliable")
+    given = json.loads(score(capsys, machine / "run", machine / "rows.csv", "--cond", "v1", "--json"))
+    assert given["reliable"] == 1  # log Z cancels
