@@ -131,5 +131,5 @@ def noted(task: Callable[[], list[Entry]], name: str) -> tuple[list[Entry], list
     """The entries of a peer, or a line that says that it could not be run."""
     try:
         return task(), []
-    except (subprocess.CalledProcessError, np.linalg.LinAlgError, ValueError) as problem:
+    except (subprocess.SubprocessError, np.linalg.LinAlgError, ValueError) as problem:
         return [], [f"{name} could not be run: {problem}."]

@@ -22,8 +22,9 @@ def environment(name: str) -> Path:
     return folder
 
 
-def run(name: str, script: Path, *arguments: object, **variables: str) -> None:
-    """Run a script by the Python of an environment, which sees no other packages."""
+def run(name: str, script: Path, *arguments: object, patience: float | None = None, **variables: str) -> None:
+    """Run a script by the Python of an environment, which sees no other packages, for so many seconds at most."""
     python = environment(name) / "bin" / "python"
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    subprocess.run([str(python), str(script), *map(str, arguments)], check=True, env=clean | variables)
+    command = [str(python), str(script), *map(str, arguments)]
+    subprocess.run(command, check=True, env=clean | variables, timeout=patience)

@@ -20,6 +20,7 @@ NAMES = (
     "specialist",
     "table_answers",
     "simulators",
+    "fit_scaling",
     "digits_density",
     "rbm_digits",
     "rbm_speed",

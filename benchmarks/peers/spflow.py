@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from benchmarks import environment
 from benchmarks.peers import Codes, Drawn, Floats, keep_given
 
+PATIENCE = 1200.0
+"""Seconds after which a fit is given up: on some tables with many labels LearnSPN does not come to an end."""
+
 
 @dataclass(frozen=True)
 class Timed:
@@ -45,7 +48,8 @@ def run(
             draws=draws,
             seed=seed,
         )
-        environment.run("spflow", Path(__file__).with_name("spflow_process.py"), questions, answers)
+        script = Path(__file__).with_name("spflow_process.py")
+        environment.run("spflow", script, questions, answers, patience=PATIENCE)
         with np.load(answers) as found:
             width = train[0].shape[1]
             return [
