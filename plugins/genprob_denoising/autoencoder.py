@@ -19,6 +19,7 @@ from genprob.nets.dequantise import dequantised
 from genprob.query.batch import POINT, QueryBatch
 from genprob.query.log_evidence import LogEvidence
 from genprob.query.regions import Regions
+from genprob_denoising.code import coded
 from genprob_denoising.energy import DenoiserNet, EnergyNet
 from genprob_denoising.held import Adjusted, Held, Volume
 from genprob_denoising.reals import encoded, only_reals
@@ -48,6 +49,8 @@ class DAE(Model):
         sigma: standard deviation of the noise, in those of the data.
         hidden: sizes of the network's layers.
         finish: take noise off draws and answers by Tweedie's formula.
+        contract: weight of the squared Jacobian of the code, the network's last hidden layer, in the loss.
+        sparse: weight of the code's absolute values in the loss.
     """
 
     inferences: ClassVar[tuple[str, ...]] = ("dsm",)
@@ -62,12 +65,19 @@ class DAE(Model):
         sigma: float = 0.2,
         hidden: Sequence[int] = (128, 128),
         finish: bool = True,
+        contract: float = 0.0,
+        sparse: float = 0.0,
     ) -> None:
         super().__init__(schema)
         only_reals(schema, "dae")
         if not sigma > 0:
             raise UsageError(f"option sigma={sigma}: noise must be positive")
+        if contract < 0 or sparse < 0:
+            raise UsageError(f"contract={contract}, sparse={sparse}: the weight of a penalty cannot be negative")
+        if (contract or sparse) and not len(hidden):
+            raise UsageError("contract and sparse are of a hidden layer, and hidden has none")
         self.sigma, self.finish = sigma, finish
+        self.contract, self.sparse = contract, sparse
         self.noises = (sigma, sigma)
         self.encoder = Encoder(schema)
         self.network: EnergyNet | DenoiserNet = DenoiserNet(schema.width, hidden, sigma)
@@ -100,6 +110,18 @@ class DAE(Model):
 
     def score(self, points: Tensor, noise: Tensor) -> Tensor:
         return self.network.score(points)
+
+    @torch.no_grad()
+    def code(self, points: Tensor) -> Tensor:
+        """What the network's last hidden layer makes of encoded points `[n, width]`, `[n, units]`."""
+        return coded(self.network.network, points.to(torch.get_default_dtype()))[0]
+
+    def auxiliary(self, batch: Batch) -> Tensor:
+        """The contractive and the sparse penalty of each row, `[rows]`; see `genprob.engine.capabilities.Auxiliary`."""
+        if not self.contract and not self.sparse:
+            return torch.zeros(len(batch), device=self.starts.device)
+        code, stretch = coded(self.network.network, self.points(batch))
+        return self.contract * stretch + self.sparse * code.abs().sum(1)
 
     # --- the law
 
@@ -147,12 +169,21 @@ class EnergyDAE(DAE):
         sigma: standard deviation of the noise, in those of the data.
         hidden: sizes of the network's layers.
         finish: take noise off draws and answers by Tweedie's formula.
+        contract: weight of the squared Jacobian of the code, the network's last hidden layer, in the loss.
+        sparse: weight of the code's absolute values in the loss.
     """
 
     def __init__(
-        self, schema: Schema, *, sigma: float = 0.2, hidden: Sequence[int] = (128, 128), finish: bool = True
+        self,
+        schema: Schema,
+        *,
+        sigma: float = 0.2,
+        hidden: Sequence[int] = (128, 128),
+        finish: bool = True,
+        contract: float = 0.0,
+        sparse: float = 0.0,
     ) -> None:
-        super().__init__(schema, sigma=sigma, hidden=hidden, finish=finish)
+        super().__init__(schema, sigma=sigma, hidden=hidden, finish=finish, contract=contract, sparse=sparse)
         self.law = "p_sigma+tweedie" if finish else "p_sigma"
         self.network = EnergyNet(schema.width, hidden, sigma)
         self._log_partition: tuple[float, float] | None = None

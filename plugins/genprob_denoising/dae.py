@@ -21,6 +21,8 @@ def dae(
     hide: float = 0.1,
     hidden: Sequence[int] = (128, 128),
     finish: bool = True,
+    contract: float = 0.0,
+    sparse: float = 0.0,
 ) -> Model:
     """A denoising autoencoder: `EnergyDAE` or `DAE` over reals, `GSN` over other types.
 
@@ -34,11 +36,16 @@ def dae(
         hide: of reconstruction: probability that a cell is hidden.
         hidden: sizes of the network's layers.
         finish: of energy and plain: take noise off draws and answers by Tweedie's formula.
+        contract: of energy and plain: weight of the squared Jacobian of the code, the last hidden layer, in the loss.
+        sparse: of energy and plain: weight of the code's absolute values in the loss.
     """
     kinds = ("auto", "energy", "plain", "reconstruction")
     if form not in kinds:
         raise UsageError(f"option form={form!r}: one of {', '.join(kinds)}")
     if form == "reconstruction" or (form == "auto" and any(v.discrete for v in schema)):
+        if contract or sparse:
+            raise UsageError("contract and sparse are penalties of forms energy and plain, over real variables alone")
         return GSN(schema, hidden=hidden, sigma=0.5 if sigma is None else sigma, replace=replace, hide=hide)
     kind = DAE if form == "plain" else EnergyDAE
-    return kind(schema, sigma=0.2 if sigma is None else sigma, hidden=hidden, finish=finish)
+    about = {"hidden": hidden, "finish": finish, "contract": contract, "sparse": sparse}
+    return kind(schema, sigma=0.2 if sigma is None else sigma, **about)

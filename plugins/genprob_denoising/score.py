@@ -34,7 +34,8 @@ class Score(Model):
 
     It is sampled, and complete rows are scored, by one law: that of the probability flow (`law` is `flow`), from
     N(0, 1 + most^2) down to the least noise. Rows with holes and queries are answered by twisted sequential Monte
-    Carlo over `levels` Gaussian steps (`law` is `diffusion`), which nears it as the levels grow.
+    Carlo over `levels` Gaussian steps (`law` is `diffusion`), which nears it as the levels grow. Trained with
+    `inference={"name": "dsm", "match": "velocity"}` it is a flow matched along straight lines.
 
     See also: Song and Ermon 2019, Generative modeling by estimating gradients of the data distribution; Song et al.
     2021, Score-based generative modeling through stochastic differential equations.

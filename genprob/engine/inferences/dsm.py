@@ -7,7 +7,7 @@ from typing import cast
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import Noises, Reconstructs, Score, require
 from genprob.engine.descend import Loss, descent
-from genprob.engine.losses.denoising import denoising
+from genprob.engine.losses.denoising import Match, denoising
 from genprob.engine.losses.reconstruction import reconstruction
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
@@ -21,6 +21,7 @@ def dsm(
     steps: int = 2000,
     least: float | None = None,
     most: float | None = None,
+    match: Match = "score",
     lr: float = 2e-3,
     batch_size: int = 512,
     clip: float | None = 100.0,
@@ -38,15 +39,15 @@ def dsm(
         clip: largest gradient norm, None for no limit.
         weight_decay: decay of matrices.
     """
-    loss = reconstruction(model) if isinstance(model, Reconstructs) else _score_loss(model, least, most)
+    loss = reconstruction(model) if isinstance(model, Reconstructs) else _score_loss(model, least, most, match)
     move = descent("dsm", loss, steps=steps, lr=lr, weight_decay=weight_decay, clip=clip)
     return Program((Phase((move,), steps, name="dsm"),), Blocks({"model": model}), "dsm.loss", batch_size=batch_size)
 
 
-def _score_loss(model: Model, least: float | None, most: float | None) -> Loss:
+def _score_loss(model: Model, least: float | None, most: float | None, match: Match) -> Loss:
     require(model, Score, "dsm", "a score")
     own = model.noises if isinstance(model, Noises) else (0.05, 2.0)
     least, most = own[0] if least is None else least, own[1] if most is None else most
     if not 0 < least <= most:
         raise UsageError(f"least={least}, most={most}: noises must be positive, the least first")
-    return denoising(cast(Score, model), least, most)
+    return denoising(cast(Score, model), least, most, match)
