@@ -17,7 +17,7 @@ from genprob.data.table import Table
 from genprob.engine.randomness import Randomness
 from genprob.engine.scope import running
 from genprob.errors import UsageError
-from genprob.query import twins
+from genprob.query import roles, twins
 from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Draws
 from genprob.query.evidence import wording
@@ -47,17 +47,23 @@ def of_rows(
         mappings = [_mapping(q, row) for q, row in enumerate(rows)]
         if not mappings:
             raise UsageError("rows=[]: there is no query")
-        batch = QueryBatch.from_evidence(joint.schema, mappings, targets)
+        batch = roles.queries(joint, mappings, targets)
         if not batch.asked.any():
             raise UsageError("nothing is asked: every variable is given in every row")
         tree = answered(joint, batch, draws, rng, seed, strategy, budget, mappings, single=False)
         if out is not None:
             write(tree, out)
         return tree
+    declared = not {*(targets or ())} <= {*joint.schema.names}
     if out is None:
-        table = joint.table(rows)
-        batch = _holes(joint, table.values, _asked(joint, np.asarray(np.isnan(table.values).any(0)), targets))
+        values = joint.table(rows).values
+        if declared:
+            batch = roles.holes(joint, values, targets or ())
+        else:
+            batch = _holes(joint, values, _asked(joint, np.asarray(np.isnan(values).any(0)), targets))
         return answered(joint, batch, draws, rng, seed, strategy, budget, None, single=False)
+    if declared:
+        raise UsageError("out= with rows= streams variables of the data; ask latents without it, and write the answer")
     missing = np.zeros(joint.schema.width, dtype=bool)
     for part in _row_chunks(joint, rows, draws):
         missing |= np.isnan(part).any(0)
@@ -112,6 +118,9 @@ def answered(
     A streamed one looks like every other part of its stream.
     """
     started = time.monotonic()
+    beyond = roles.extended(batch, joint.schema)
+    if beyond and audit:
+        raise UsageError("audit=True plants variables of the data; this query names latents or parameters")
     planner = Planner(joint, strategy)
     batch = replace(batch, names=batch.targets)
     with running(rng), torch.no_grad():
@@ -128,7 +137,7 @@ def answered(
             answer = twins.regrade(
                 answer, twins.judge(joint, batch, strategy=answer.strategy[0], budget=budget, rng=like)
             )
-    if single and isinstance(joint.model, Draws):
+    if single and not beyond and isinstance(joint.model, Draws):
         answer = replace(answer, prior=joint.draw(PRIOR_DRAWS, seed)[None])
     run = str(joint.run.path) if joint.run is not None else ""
     return answer_tree(

@@ -24,8 +24,8 @@ from genprob.engine.run import POSTERIOR, Run
 from genprob.engine.scope import running
 from genprob.errors import PluginError, UsageError
 from genprob.model import Model
+from genprob.query import roles
 from genprob.query.audit import Audit
-from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Doubtful, Draws, ScoresGiven
 from genprob.query.planner import Explanation, Planner
 from genprob.query.scoring import log_conditional, log_evidence
@@ -105,6 +105,11 @@ class Joint:
         tree = open_result(self.run.path / POSTERIOR)
         assert isinstance(tree, xr.DataTree)
         return tree
+
+    @property
+    def variables(self) -> Schema:
+        """What queries may name: the data's variables, then those that the model declares (latents, parameters)."""
+        return roles.vocabulary(self)
 
     # --- drawing and scoring
 
@@ -194,7 +199,7 @@ class Joint:
         """Asks p(targets | given), or a batch of such questions.
 
         Arguments:
-            targets: variables asked; None asks everything not given.
+            targets: variables asked, those of the data or of `variables`; None asks everything of the data not given.
             given: variable -> value or evidence (`Within`, `OneOf`, `Soft`, `Masked`).
             rows: a batch instead: a data set, frame or path whose holes are asked, or a list of `given` mappings.
             draws: draws returned per query.
@@ -223,7 +228,7 @@ class Joint:
                 raise UsageError("audit=True tests a single answer; `joint.audit()` serves batches")
             return answering.of_rows(self, rows, names, draws, seed, strategy, budget, out)
         asked = dict(given or {})
-        batch = QueryBatch.from_evidence(self.schema, [asked], names)
+        batch = roles.queries(self, [asked], names)
         if not batch.asked.any():
             raise UsageError("nothing is asked: every variable is given")
         tree = answering.answered(
@@ -238,7 +243,7 @@ class Joint:
     ) -> Explanation:
         """Every strategy's offer or refusal to a query, and which would be chosen; nothing is drawn."""
         names = [targets] if isinstance(targets, str) else None if targets is None else list(targets)
-        return Planner(self).explain(QueryBatch.from_evidence(self.schema, [dict(given or {})], names))
+        return Planner(self).explain(roles.queries(self, [dict(given or {})], names))
 
     def probability(
         self,

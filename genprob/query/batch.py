@@ -63,6 +63,23 @@ class QueryBatch:
             likelihoods={c: w[index] for c, w in self.likelihoods.items()},
         )
 
+    def part(self, schema: Schema) -> QueryBatch:
+        """What the queries say of the variables of `schema`, which come first in theirs."""
+        if schema.width == self.schema.width:
+            return self
+        width, names = schema.width, self.names
+        return replace(
+            self,
+            schema=schema,
+            kind=self.kind[:, :width],
+            a=self.a[:, :width],
+            b=self.b[:, :width],
+            asked=self.asked[:, :width],
+            sets={c: s for c, s in self.sets.items() if c < width},
+            likelihoods={c: w for c, w in self.likelihoods.items() if c < width},
+            names=None if names is None else tuple(name for name in names if name in schema),
+        )
+
     def only(self, keep: np.ndarray) -> QueryBatch:
         """The same queries knowing only the cells where `keep [queries, width]`."""
         return replace(self, kind=np.where(keep, self.kind, NOTHING).astype(np.int8))
@@ -210,6 +227,12 @@ def _number(schema: Schema, variable: Variable, value: Any) -> float:
         return float("nan")
     if isinstance(value, float) and np.isinf(value):
         return value
+    if variable.shape:
+        if np.ndim(value):
+            raise UsageError(
+                f"variable {variable.name!r} is an array: an end or a reading is one number for all its cells"
+            )
+        value = np.full(variable.shape, value)
     return float(encode(schema, variable.name, value, inside=False)[0])
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.data.encoders import Encoder
+from genprob.data.schema import Variable
 from genprob.engine.kernels.smc import Path
 from genprob.engine.transition import Kernel
 from genprob.query.batch import QueryBatch
@@ -60,6 +61,15 @@ class Conditions(Proposes, Protocol):
 
     def condition(self, queries: QueryBatch) -> Cloud:
         """The exact conditionals of queries that have a closed form."""
+        ...
+
+
+@runtime_checkable
+class Declares(Protocol):
+    """A model with variables of its own beside those of the data, which queries may name (`genprob.query.roles`)."""
+
+    def declared(self) -> tuple[Variable, ...]:
+        """They, with the role `latent` (each row has its own) or `parameter` (all rows share it)."""
         ...
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from genprob import plugins
 from genprob.errors import UnreliableError, UsageError
-from genprob.query import support
+from genprob.query import roles, support
 from genprob.query.batch import POINT, QueryBatch
 from genprob.query.capabilities import Doubtful
 from genprob.query.planting import kind_of, share_of
@@ -90,10 +90,7 @@ class Planner:
 
     def words(self, queries: QueryBatch) -> list[list[Word]]:
         """Each query's offers, best first (guarantee, then rank, then cost), then its refusals."""
-        said = {
-            name: [self._named(reply) for reply in strategy.offer(self.joint, queries)]
-            for name, strategy in self.strategies.items()
-        }
+        said = {name: self._offers(strategy, queries) for name, strategy in self.strategies.items()}
 
         def order(word: Word) -> tuple[float, ...]:
             if not isinstance(word.said, Offer):
@@ -111,6 +108,11 @@ class Planner:
                 ordered[replies] = row
             out.append(ordered[replies])
         return out
+
+    def _offers(self, strategy: Strategy, queries: QueryBatch) -> list[Offer | Refusal]:
+        if roles.extended(queries, self.joint.schema) and not getattr(strategy, "roles", False):
+            return [Refusal("it knows variables of the data only")] * len(queries)
+        return [self._named(reply) for reply in strategy.offer(self.joint, queries)]
 
     def _named(self, reply: Offer | Refusal) -> Offer | Refusal:
         """An offer about the joint, as the model calls its joint."""
@@ -173,7 +175,9 @@ class Planner:
                 raise UnreliableError(f"{which}no strategy reached the evidence within its budget ({why})")
 
     def _finish(self, queries: QueryBatch, final: _Gathered, draws: int, seed: int, single: bool) -> Answer:
-        status, why = support.judge(self.joint, queries, final.log_evidence)
+        beyond = roles.held(queries, self.joint.schema)
+        told = np.where(beyond, np.nan, final.log_evidence)  # that of a latent is no part of what rows are ranked by
+        status, why = support.judge(self.joint, queries.part(self.joint.schema), told)
         doubt = self.joint.model.doubt() if isinstance(self.joint.model, Doubtful) else ""
         shared = np.isfinite(final.log_evidence)  # these rest on the log-partition function
         failures = [
@@ -222,6 +226,8 @@ class Planner:
     def _calibration(self, queries: QueryBatch, final: _Gathered) -> tuple[list[str], list[str]]:
         """What the audit says of the strategies that answered, a status and a reason per query."""
         audit = self.joint.calibration
+        if roles.extended(queries, self.joint.schema):
+            return ["unknown"] * len(queries), ["calibration: audits plant variables of the data only"] * len(queries)
         if audit is None:
             return ["unknown"] * len(queries), ["calibration: not audited"] * len(queries)
         about = zip(final.strategy, kind_of(queries), share_of(queries), strict=True)

@@ -18,19 +18,21 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 
 from genprob.data.batch import Batch
+from genprob.data.schema import Variable
 from genprob.data.support import Positive
 from genprob.engine import sites
 from genprob.engine.sites import Site
 from genprob.errors import PluginError
 from genprob.model import EMISSION, Model
 from genprob.nets.heads import Heads
-from genprob.query import latents
+from genprob.query import latents, roles
 from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, QueryBatch
 from genprob.query.capabilities import Draws, Proposes
 from genprob.query.completion import Completion
 from genprob.query.emission import EmissionCloud, log_mass
 from genprob.query.emission import draw as draw_rows
 from genprob.query.latents import LatentPath
+from genprob.query.roles import Held, RoleCloud, log_told
 
 DEFENSIVE = 10
 """One pair of particles in so many comes from the prior, whatever the guide says."""
@@ -59,11 +61,20 @@ class LatentProgram(Model):
         return draw_rows(self._emitting(), self._outputs(trace, draws)[None], nothing)[0]
 
     @torch.no_grad()
-    def propose(self, queries: QueryBatch, particles: int) -> EmissionCloud:
+    def declared(self) -> tuple[Variable, ...]:
+        """The latents of a row."""
+        trace = poutine.trace(self.model).get_trace(self._rows(QueryBatch.empty(self.schema, 1), 1))
+        nodes: dict[str, Any] = dict(trace.nodes)
+        return tuple(roles.variable(n, nodes[n]["fn"], z, "latent") for n, z in _latents(trace, 1).items())
+
+    @torch.no_grad()
+    def propose(self, queries: QueryBatch, particles: int) -> EmissionCloud | RoleCloud:
         step = max(1, _ROWS // particles)
         parts = [self._particles(queries.take(slice(q, q + step)), particles) for q in range(0, len(queries), step)]
-        shifted, log_weight = (torch.cat(part) for part in zip(*parts, strict=True))
-        return EmissionCloud(self._emitting(), shifted, log_weight - math.log(particles), queries)
+        shifted, log_weight, codes = (torch.cat(part) for part in zip(*parts, strict=True))
+        told = queries.part(self.schema)
+        cloud = EmissionCloud(self._emitting(), shifted, log_weight - math.log(particles), told)
+        return RoleCloud(cloud, codes, queries) if queries is not told else cloud
 
     # --- sums over discrete latents
 
@@ -75,8 +86,9 @@ class LatentProgram(Model):
         return sites.states(found)
 
     @torch.no_grad()
-    def enumerate(self, queries: QueryBatch) -> EmissionCloud:
-        lists = sites.listed(self._laws(queries))
+    def enumerate(self, queries: QueryBatch) -> EmissionCloud | RoleCloud:
+        told = queries.part(self.schema)
+        lists = sites.listed(self._laws(told))
         assert lists is not None
         states = sites.product(lists, self.latent_states())
         step = max(1, _ROWS // max(map(len, states.values())))
@@ -84,10 +96,14 @@ class LatentProgram(Model):
         for q in range(0, len(queries), step):
             part = queries.take(slice(q, q + step))
             copies = {name: z.repeat(len(part), *[1] * (z.ndim - 1)) for name, z in states.items()}
-            shifted, log_prior = self._conditioned(part, copies, len(copies[next(iter(copies))]) // len(part))
-            parts.append((shifted, log_prior))
-        shifted, log_weight = (torch.cat(part) for part in zip(*parts, strict=True))
-        return EmissionCloud(self._emitting(), shifted, log_weight, queries)
+            rows = len(copies[next(iter(copies))])
+            shifted, log_prior = self._conditioned(part.part(self.schema), copies, rows // len(part))
+            misses = Held.of(part, self.schema, rows // len(part), shifted.device).misses(copies, rows)
+            log_prior = log_prior.masked_fill(misses.reshape(log_prior.shape).to(shifted.device), -torch.inf)
+            parts.append((shifted, log_prior, self._codes(queries, copies, log_prior.shape)))
+        shifted, log_weight, codes = (torch.cat(part) for part in zip(*parts, strict=True))
+        cloud = EmissionCloud(self._emitting(), shifted, log_weight, told)
+        return RoleCloud(cloud, codes, queries) if queries is not told else cloud
 
     # --- chains of continuous latents
 
@@ -99,7 +115,7 @@ class LatentProgram(Model):
 
     @torch.no_grad()
     def path(self, queries: QueryBatch) -> LatentPath:
-        heads = self._emitting()
+        heads, asked, queries = self._emitting(), queries, queries.part(self.schema)
 
         def prior(rows: int) -> dict[str, Tensor]:
             trace = poutine.trace(self.model).get_trace(self._rows(queries, rows // len(queries)))
@@ -110,19 +126,24 @@ class LatentProgram(Model):
         def scores(values: dict[str, Tensor], copies: int) -> tuple[Tensor, Tensor]:
             with pyro.validation_enabled(False):  # a trajectory may leave the numbers; it is refused for that
                 shifted, log_prior = self._conditioned(queries, values, copies, rows_of(copies))
-                return log_prior, log_mass(heads, shifted, queries)
+                codes = self._codes(asked, values, log_prior.shape)
+                return log_prior, log_mass(heads, shifted, queries) + log_told(asked, codes, self.schema.width)
 
         found = self._laws(queries)
         return LatentPath([Site.of(n, law, z) for n, (law, z) in found.items()], prior, scores, len(queries))
 
     @torch.no_grad()
-    def cloud(self, queries: QueryBatch, points: Tensor, log_weight: Tensor) -> EmissionCloud:
-        values, _ = self.path(queries).values(points)
-        shifted, _ = self._conditioned(queries, values, points.shape[1])
-        return EmissionCloud(self._emitting(), shifted, log_weight, queries, weighed=True)
+    def cloud(self, queries: QueryBatch, points: Tensor, log_weight: Tensor) -> EmissionCloud | RoleCloud:
+        told = queries.part(self.schema)
+        values, _ = self.path(told).values(points)
+        shifted, _ = self._conditioned(told, values, points.shape[1])
+        cloud = EmissionCloud(self._emitting(), shifted, log_weight, told, weighed=True)
+        codes = self._codes(queries, values, log_weight.shape)
+        return RoleCloud(cloud, codes, queries, weighed=True) if queries is not told else cloud
 
     @torch.no_grad()
     def guided(self, queries: QueryBatch, chains: int) -> Tensor:
+        queries = queries.part(self.schema)
         rows, path = len(queries) * chains, self.path(queries)
         drawn = path.prior(rows) | _latents(poutine.trace(self.guide).get_trace(self._rows(queries, chains)), rows)
         return torch.cat([site.encode(drawn[site.name]) for site in path.sites], 1).reshape(len(queries), chains, -1)
@@ -194,12 +215,14 @@ class LatentProgram(Model):
 
     # --- inside
 
-    def _particles(self, queries: QueryBatch, particles: int) -> tuple[Tensor, Tensor]:
-        """The decoder's outputs `[Q, J, width]` and log p(z) / q(z), `[Q, J]`, of latents drawn near the evidence."""
-        rows = len(queries) * particles
-        batch = self._rows(queries, particles)
-        guided = _latents(poutine.trace(self.guide).get_trace(batch), rows)
-        with self.emitting("none"):
+    def _particles(self, queries: QueryBatch, particles: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The decoder's outputs `[Q, J, width]`, log p(z) / q(z), `[Q, J]`, and z, of latents near the evidence."""
+        shape, rows = (len(queries), particles), len(queries) * particles
+        batch = self._rows(queries.part(self.schema), particles)
+        held = Held.of(queries, self.schema, particles, batch.values.device)
+        with held:
+            guided = _latents(poutine.trace(self.guide).get_trace(batch), rows)
+        with self.emitting("none"), held:
             prior = _latents(poutine.trace(self.model).get_trace(batch), rows)
         position = torch.arange(particles, device=batch.values.device)
         defended = ((position // 2) % DEFENSIVE == 0).repeat(len(queries))
@@ -210,18 +233,28 @@ class LatentProgram(Model):
             name: torch.where(defended.reshape(-1, *[1] * (z.ndim - 1)), prior[name].to(z.dtype), z)
             for name, z in guided.items()
         }
-        with self.emitting("none"):
+        with self.emitting("none"), held:
             model = poutine.trace(poutine.condition(self.model, data=chosen)).get_trace(batch)
         guide = poutine.trace(poutine.condition(self.guide, data=chosen)).get_trace(batch)
-        log_p = sum((_log_prob(model, name, rows) for name in chosen), torch.zeros(rows, dtype=torch.float64))
-        log_g = sum((_log_prob(guide, name, rows) for name in chosen), torch.zeros(rows, dtype=torch.float64))
+        none = torch.zeros(rows, dtype=torch.float64)
+        each = {name: _log_prob(model, name, rows) for name in chosen}
+        log_p = sum((held.free(name, part) for name, part in each.items()), none)
+        log_g = sum((held.free(name, _log_prob(guide, name, rows)) for name in chosen), none)
         share = float(defended[:particles].double().mean())
         log_q = log_p
         if share < 1:
             log_q = torch.logaddexp(log_p + math.log(share), log_g + math.log1p(-share))
-        shape = (len(queries), particles)
+        given = {name: each[name] if name in each else _log_prob(model, name, rows) for name in held.given}
+        told = sum((part - held.free(name, part) for name, part in given.items()), none)
         shifted = self._outputs(model, rows).reshape(*shape, -1)
-        return shifted, torch.where(torch.isfinite(log_p), log_p - log_q, -torch.inf).reshape(shape)
+        log_weight = torch.where(torch.isfinite(log_p + told), log_p - log_q + told, -torch.inf).reshape(shape)
+        return shifted, log_weight, self._codes(queries, chosen | _latents(model, rows), log_weight.shape)
+
+    def _codes(self, queries: QueryBatch, values: dict[str, Tensor], shape: torch.Size) -> Tensor:
+        """The latents as the further columns of queries that have them, `[*shape, columns]`."""
+        declared = queries.schema.variables[len(self.schema) :]
+        parts = [values[v.name].double().reshape(*shape, -1) for v in declared]
+        return torch.cat(parts, -1) if parts else torch.zeros(*shape, 0, dtype=torch.float64)
 
     def _rows(self, queries: QueryBatch, copies: int) -> Batch:
         """Each query `copies` times, as rows that know what can be said by a value."""

@@ -83,7 +83,10 @@ class Answers:
 
 
 class Strategy(Protocol):
-    """One way to answer queries; it looks at capabilities, never at class names."""
+    """One way to answer queries; it looks at capabilities, never at class names.
+
+    One that has an attribute `roles`, True, is also asked queries that name variables which the model declares.
+    """
 
     name: str
 

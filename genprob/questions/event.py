@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from genprob.errors import UsageError
+from genprob.query import roles
 from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, POINT, QueryBatch
 from genprob.query.evidence import wording
 from genprob.query.likelihood import log_likelihood
@@ -35,8 +36,8 @@ def probability(
     single = given is None or isinstance(given, Mapping)
     rows: list[dict[str, Any]] = [dict(given or {})] if single else [dict(row) for row in given]  # pyright: ignore
     _check(joint, event, rows)
-    known = QueryBatch.from_evidence(joint.schema, rows, tuple(event))
-    both = QueryBatch.from_evidence(joint.schema, [row | dict(event) for row in rows])
+    known = roles.queries(joint, rows, tuple(event))
+    both = QueryBatch.from_evidence(known.schema, [row | dict(event) for row in rows])
     below, above = asked(joint, known, 1, seed, budget), asked(joint, both, 1, seed, budget)
     value = np.exp(np.minimum(above.log_evidence - below.log_evidence, 0.0))
     error = value * np.hypot(above.log_evidence_se, below.log_evidence_se)
@@ -58,8 +59,9 @@ def _check(joint: Joint, event: Mapping[str, Any], rows: Sequence[Mapping[str, A
         for name in event:
             if name in row:
                 raise UsageError(f"variable {name!r} is in the event and is given as well; name it once")
-    held = QueryBatch.from_evidence(joint.schema, [dict(event)])
-    for j, variable in enumerate(joint.schema.columns):
+    schema = roles.named(joint, event)
+    held = QueryBatch.from_evidence(schema, [dict(event)])
+    for j, variable in enumerate(schema.columns):
         kind = held.kind[0, j]
         if kind in (NOISY, LIKELIHOOD):
             raise UsageError(f"variable {variable.name!r}: a noisy reading is evidence, no event; give a range or set")

@@ -27,7 +27,7 @@ def explain(
     from genprob_cli.render import stack, table
 
     joint = genprob.load(run)
-    evidence = read_given(joint.schema, given or (), given_json)
+    evidence = read_given(joint.variables, given or (), given_json)
     offers: list[dict[str, Any]] = [
         {name: getattr(offer, name) for name in COLUMNS}
         for offer in joint.explain(targets=target or None, given=evidence).offers

@@ -32,8 +32,8 @@ def probability(
     from genprob_cli.render import table
 
     joint = genprob.load(run)
-    known = read_given(joint.schema, given or (), given_json)
-    found = joint.probability(read_given(joint.schema, event, None), known, draws=draws, seed=seed)
+    known = read_given(joint.variables, given or (), given_json)
+    found = joint.probability(read_given(joint.variables, event, None), known, draws=draws, seed=seed)
     said = {"probability": float(found), "standard_error": float(found.coords["standard_error"])}
     said |= {"guarantee": str(found.coords["guarantee"].item()), "reliable": int(found.coords["reliable"])}
     said |= {"reasons": str(found.coords["reasons"].item())}

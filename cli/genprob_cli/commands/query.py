@@ -51,7 +51,7 @@ def query(
     joint = genprob.load(run)
     tree = joint.query(
         target or None,
-        read_given(joint.schema, given or (), given_json) if rows is None else None,
+        read_given(joint.variables, given or (), given_json) if rows is None else None,
         rows=rows,
         draws=draws,
         seed=seed,

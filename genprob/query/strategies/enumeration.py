@@ -36,6 +36,7 @@ class Enumeration:
     """
 
     name = "enumeration"
+    roles = True
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         model = joint.model

@@ -33,6 +33,7 @@ class Importance:
     """
 
     name = "importance"
+    roles = True
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Proposes):

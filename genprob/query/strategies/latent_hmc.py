@@ -10,7 +10,7 @@ from torch import Tensor
 
 from genprob.engine.kernels.chees import ChEES
 from genprob.engine.kernels.sampling import sample
-from genprob.query import chained
+from genprob.query import chained, roles
 from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Guided
 from genprob.query.strategy import Answers, Offer, Refusal, joined
@@ -37,6 +37,7 @@ class LatentHMC:
     """
 
     name = "latent-hmc"
+    roles = True
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Guided):
@@ -45,7 +46,8 @@ class LatentHMC:
         if reason:
             return [Refusal(reason)] * len(queries)
         cost = 30.0 * CHAINS * (KEPT + WARMUP)
-        return [Offer("consistent", "joint", "steps", cost, "chains over the latents")] * len(queries)
+        offer = Offer("consistent", "joint", "steps", cost, "chains over the latents")
+        return [roles.NOTHING_MOVES if h else offer for h in roles.held(queries, joint.schema)]
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         kept = KEPT if budget is None else max(KEPT, budget // CHAINS)

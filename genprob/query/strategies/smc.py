@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from genprob.engine.kernels.smc import Annealed, Cooling, Path, anneal
+from genprob.query import roles
 from genprob.query.batch import POINT, QueryBatch, alike
 from genprob.query.capabilities import Anneals, JointDensity
 from genprob.query.density import DensityPath
@@ -44,13 +45,15 @@ class AnnealedSMC:
     """
 
     name = "smc"
+    roles = True
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         model = joint.model
         if isinstance(model, Anneals):
             reason = model.unannealed()
             if not reason:
-                return [_offer("the latents' prior is cooled to their law given the evidence")] * len(queries)
+                offer = _offer("the latents' prior is cooled to their law given the evidence")
+                return [roles.NOTHING_MOVES if h else offer for h in roles.held(queries, joint.schema)]
         else:
             reason = "the model has neither a joint density nor latents with a prior"
         if isinstance(model, JointDensity):
