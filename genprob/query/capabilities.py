@@ -142,6 +142,17 @@ class Draws(Protocol):
 
 
 @runtime_checkable
+class DrawsDirectly(Draws, Protocol):
+    """A joint whose draws are independent and follow its law exactly, so that they answer what is asked given nothing.
+
+    Attributes:
+        direct: True where that is so.
+    """
+
+    direct: bool
+
+
+@runtime_checkable
 class Scores(Protocol):
     """A model with a likelihood of its own: exact, a bound, or an estimate that says so."""
 

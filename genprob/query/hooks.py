@@ -37,6 +37,12 @@ def genprob_strategies() -> Iterable[StrategySpec]:
         reference="Geman and Geman 1984",
     )
     yield StrategySpec(
+        name="draws",
+        factory="genprob.query.strategies.plain:PlainDraws",
+        summary="draws of the joint, where nothing is known",
+        rank=19,
+    )
+    yield StrategySpec(
         name="importance",
         factory="genprob.query.strategies.importance:Importance",
         summary="self-normalised importance sampling from the model's proposals",

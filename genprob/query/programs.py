@@ -53,6 +53,7 @@ class LatentProgram(Model):
     """
 
     precision = torch.float64
+    direct = True
 
     @torch.no_grad()
     def draw(self, draws: int) -> np.ndarray:

@@ -61,6 +61,7 @@ class Flow(Model):
     precision = torch.float64
     log_partition = 0.0
     log_partition_se = 0.0
+    direct = True
 
     def __init__(
         self,
