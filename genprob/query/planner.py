@@ -97,16 +97,17 @@ class Planner:
                 return (9.0, self.ranks[word.strategy], 0.0)
             return (GUARANTEES.index(word.said.guarantee), self.ranks[word.strategy], word.said.cost)
 
-        # Queries of a batch are told much the same: each different set of replies is put in order once.
-        ordered: dict[tuple[Offer | Refusal, ...], list[Word]] = {}
+        # Strategies repeat themselves over a batch: the same replies are put in order once.
+        ordered: dict[tuple[int, ...], list[Word]] = {}
         out = []
         for replies in zip(*said.values(), strict=True):
-            if replies not in ordered:
+            same = tuple(map(id, replies))
+            if same not in ordered:
                 row = sorted((Word(name, reply) for name, reply in zip(said, replies, strict=True)), key=order)
                 if row and row[0].offered:
                     row[0] = Word(row[0].strategy, row[0].said, True)
-                ordered[replies] = row
-            out.append(ordered[replies])
+                ordered[same] = row
+            out.append(ordered[same])
         return out
 
     def _offers(self, strategy: Strategy, queries: QueryBatch) -> list[Offer | Refusal]:

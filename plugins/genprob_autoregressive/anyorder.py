@@ -33,6 +33,8 @@ from genprob_autoregressive.site import Site
 
 LEAST_SCALE = 1e-3
 MOST_NUMBERS = 400
+MANY_LEVELS = 200
+"""Levels of one variable from which the fit has a word of advice."""
 _JUDGED = 8
 """Masks under which each held-out row is predicted."""
 _PIECE = 1024
@@ -141,7 +143,12 @@ class ResidualAnyOrder(Model):
         self._allocate(atoms.width)
         self.atoms = atoms
         self.rows = len(batch)
-        return []
+        return [
+            f"{self.schema.columns[j].name} has {size:,} levels, {len(batch) / size:.1f} rows each, and each takes"
+            " weights of its own: merge rare levels, or leave the variable out (schema={name: 'ignore'})"
+            for j, size in zip(levels, self.levels.sizes, strict=True)
+            if size > MANY_LEVELS
+        ]
 
     @property
     def recipe(self) -> dict[str, dict[str, Any]]:

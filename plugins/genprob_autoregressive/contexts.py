@@ -54,12 +54,13 @@ class NetworkContexts:
     def _raw(self, name: str, part: slice, rows: Tensor | None) -> Tensor:
         """A part of a head's output for some rows, `[rows, width]`, each by its own member."""
         h = self.h if rows is None else self.h[rows]
-        heads = [getattr(network, name) for network in self.model.networks]
+        networks = self.model.networks
         if self.member is None:
-            return linear(h, heads[0].weight[part], heads[0].bias[part])
+            head = getattr(networks[0], name)
+            return linear(h, head.weight[part], head.bias[part])
         member = self.member if rows is None else self.member[rows]
         out = h.new_empty(len(h), part.stop - part.start)
         for m in torch.unique(member).tolist():
-            own = member == m
-            out[own] = linear(h[own], heads[m].weight[part], heads[m].bias[part])
+            own, head = member == m, getattr(networks[m], name)
+            out[own] = linear(h[own], head.weight[part], head.bias[part])
         return out

@@ -14,6 +14,8 @@ CLIP = 6.0
 _ITERATIONS, _TOLERANCE = 50, 1e-4
 _FLOATS = 4_000_000
 """Numbers that the matrices of one piece of work may take."""
+_FEW = 32
+"""Rows a pattern, and columns, up to which matrices are copied for each row instead of taken in turn."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Gaussian(nn.Module):
         starts = torch.cat([counts.new_zeros(1), counts.cumsum(0)]).tolist()
         step = max(1, _FLOATS // max(1, y.shape[1]) ** 2)
         for first in range(0, len(masks), step):
-            gain, _ = self._matrices(masks[first : first + step])
+            gain = self.covariance @ self._precision(masks[first : first + step])[0]
             for p in range(len(gain)):
                 rows = order[starts[first + p] : starts[first + p + 1]]
                 filled[rows] = self.mean + (y[rows] - self.mean) * known[rows] @ gain[p].T
@@ -83,13 +85,12 @@ class Gaussian(nn.Module):
             second += (counts[first : first + step, None, None] * residual).sum(0)
         return filled, second
 
-    def _matrices(self, masks: Tensor) -> tuple[Tensor, Tensor]:
-        """Gains `[P, d, d]` (conditional mean = mean + gain (y - mean)) and precisions of the known block."""
+    def _precision(self, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """Inverses `[P, d, d]` of the covariance of the known block, zero elsewhere; half their log-determinants."""
         m = masks.to(self.covariance.dtype)
         both = m[:, :, None] * m[:, None, :]
-        block = self.covariance * both + torch.diag_embed(1 - m)
-        precision = torch.linalg.inv(block) * both
-        return self.covariance @ precision, precision
+        root = torch.linalg.cholesky(self.covariance * both + torch.diag_embed(1 - m))
+        return torch.cholesky_inverse(root) * both, -torch.log(root.diagonal(dim1=1, dim2=2)).sum(1)
 
     @torch.no_grad()
     def moments(self, y: Tensor, known: Tensor) -> Moments:
@@ -99,40 +100,37 @@ class Gaussian(nn.Module):
             return Moments(y, y, y, y.new_zeros(n))
         masks, which = _patterns(known)
         centred = torch.where(known, y - self.mean, 0.0)
-        mean, pull = torch.empty_like(y), torch.empty_like(y)
+        pull = torch.empty_like(y)
         variance, root, constant = y.new_empty(len(masks), d), y.new_empty(len(masks), d), y.new_empty(len(masks))
         order = which.argsort()
         starts = torch.cat([which.new_zeros(1), torch.bincount(which, minlength=len(masks)).cumsum(0)]).tolist()
         step = max(1, _FLOATS // d**2)
         for first in range(0, len(masks), step):
             part = masks[first : first + step]
-            gain, precision = self._matrices(part)
-            variance[first : first + step] = (self.covariance - gain @ self.covariance).diagonal(dim1=1, dim2=2)
+            precision, constant[first : first + step] = self._precision(part)
+            gain = self.covariance @ precision  # of which the conditional covariance needs the diagonal only
+            variance[first : first + step] = self.covariance.diagonal() - (gain * self.covariance).sum(2)
             diagonal = precision.diagonal(dim1=1, dim2=2)
             root[first : first + step] = torch.where(part, diagonal, 1.0).clamp(min=1e-300).sqrt()
-            missing = torch.diag_embed((~part).to(y.dtype))
-            constant[first : first + step] = 0.5 * torch.linalg.slogdet(precision + missing)[1]
             rows = order[starts[first] : starts[min(first + step, len(masks))]]
-            _multiply(centred, which - first, rows, torch.cat([gain, precision], 1), mean, pull)
-        mean = torch.where(known, y, mean + self.mean)
+            _multiply(centred, which - first, rows, precision, pull)
+        mean = torch.where(known, y, pull @ self.covariance + self.mean)
         surprise = torch.where(known, pull / root[which], 0.0).clamp(-CLIP, CLIP)
         quadratic = (centred * pull).sum(1) + known.sum(1) * math.log(2 * math.pi)
         return Moments(mean, variance.clamp(min=LEAST_VARIANCE).sqrt()[which], surprise,
                        constant[which] - 0.5 * quadratic)  # fmt: skip
 
 
-def _multiply(x: Tensor, which: Tensor, rows: Tensor, matrices: Tensor, first: Tensor, second: Tensor) -> None:
-    """Each of `rows` by the matrix `[2 d, d]` of its pattern, in place; rows are sorted by pattern."""
+def _multiply(x: Tensor, which: Tensor, rows: Tensor, matrices: Tensor, out: Tensor) -> None:
+    """Each of `rows` by the symmetric matrix `[d, d]` of its pattern, in place; rows are sorted by pattern."""
     d = x.shape[1]
-    if len(rows) > 32 * len(matrices):
+    if len(rows) > _FEW * len(matrices) or d > _FEW:
         counts = torch.bincount(which[rows], minlength=len(matrices)).tolist()
         for at, matrix in zip(rows.split(counts), matrices, strict=True):
-            both = x[at] @ matrix.T
-            first[at], second[at] = both[:, :d], both[:, d:]
+            out[at] = x[at] @ matrix
         return
-    for at in rows.split(max(1, _FLOATS // (2 * d * d))):
-        both = torch.bmm(matrices[which[at]], x[at, :, None])[..., 0]
-        first[at], second[at] = both[:, :d], both[:, d:]
+    for at in rows.split(max(1, _FLOATS // (d * d))):
+        out[at] = torch.bmm(matrices[which[at]], x[at, :, None])[..., 0]
 
 
 def _patterns(known: Tensor) -> tuple[Tensor, Tensor]:
