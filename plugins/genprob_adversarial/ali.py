@@ -21,6 +21,8 @@ class ALI(GAN):
         latent: size of the code.
         hidden: sizes of the generator's layers, of the encoder's and, without `critic_hidden`, of the critic's.
         critic_hidden: sizes of the critic's layers, None for those of the generator.
+        network: `mlp`, or `conv` for variables with two dims (or channels and two dims): convolutions over images.
+        channels: of the convolution next to the image; the other has twice as many.
     """
 
     @property

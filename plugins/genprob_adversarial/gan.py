@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from genprob.data.batch import Batch
 from genprob.data.schema import Schema
 from genprob.errors import UsageError
+from genprob.nets.conv import ConvDecoder, ConvEncoder
 from genprob.nets.mlp import mlp
 from genprob.query.programs import LatentProgram
 from genprob_adversarial import soft
+from genprob_adversarial.critic import ConvCritic
 
 _LEAST, _MOST = -6.0, 2.0
 """Bounds of the guide's log standard deviations."""
@@ -41,6 +43,8 @@ class GAN(LatentProgram):
         latent: size of the code.
         hidden: sizes of the generator's layers, of the guide's and, without `critic_hidden`, of the critic's.
         critic_hidden: sizes of the critic's layers, None for those of the generator.
+        network: `mlp`, or `conv` for variables with two dims (or channels and two dims): convolutions over images.
+        channels: of the convolution next to the image; the other has twice as many.
     """
 
     inferences: ClassVar[tuple[str, ...]] = ("adversarial",)
@@ -55,16 +59,26 @@ class GAN(LatentProgram):
         latent: int = 8,
         hidden: Sequence[int] = (128, 128),
         critic_hidden: Sequence[int] | None = None,
+        network: Literal["mlp", "conv"] = "mlp",
+        channels: int = 16,
     ) -> None:
         super().__init__(schema)
-        if latent < 1:
-            raise UsageError(f"option latent={latent}: must be at least 1")
+        for name, value in {"latent": latent, "channels": channels}.items():
+            if value < 1:
+                raise UsageError(f"option {name}={value}: must be at least 1")
+        if network == "conv" and not any(len(v.shape) in (2, 3) for v in schema):
+            raise UsageError("network=conv needs a variable with two dims, or channels and two dims; use mlp")
         self.latent = latent
         self.site = next(name for name in ("z", "code", "z_") if name not in schema)
         self.hidden = tuple(hidden if critic_hidden is None else critic_hidden)
-        self.generator = mlp(latent, hidden, self.emission_width)
+        self.channels = channels if network == "conv" else None
+        if self.channels is None:
+            self.generator: nn.Module = mlp(latent, hidden, self.emission_width)
+            self.encoder: nn.Module = mlp(self.feature_width, hidden, 2 * latent)
+        else:
+            self.generator = ConvDecoder(self._emission(), hidden, latent, channels)
+            self.encoder = ConvEncoder(self._emission(), hidden, 2 * latent, channels)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
-        self.encoder = mlp(self.feature_width, hidden, 2 * latent)
         self.register_buffer("patterns", torch.ones(0, schema.width, dtype=torch.bool))
         self._arrange(0)
 
@@ -87,8 +101,12 @@ class GAN(LatentProgram):
     def _arrange(self, patterns: int) -> None:
         """The critic, and room for patterns of holes, which it is shown if there are any."""
         device = self.patterns.device
-        width = self.emission_width * (2 if patterns else 1) + self.cause_width
-        self.critic: nn.Module = mlp(width, self.hidden, 1).to(device)
+        planes = 2 if patterns else 1
+        if self.channels is None:
+            critic = mlp(self.emission_width * planes + self.cause_width, self.hidden, 1)
+        else:
+            critic = ConvCritic(self._emission(), self.hidden, self.channels, planes, self.cause_width)
+        self.critic: nn.Module = critic.to(device)
         shape = (patterns, self.schema.width)
         self.register_buffer("patterns", torch.ones(shape, dtype=torch.bool, device=device))
 
@@ -156,6 +174,36 @@ class WGAN(GAN):
         latent: size of the code.
         hidden: sizes of the generator's layers, of the guide's and, without `critic_hidden`, of the critic's.
         critic_hidden: sizes of the critic's layers, None for those of the generator.
+        network: `mlp`, or `conv` for variables with two dims (or channels and two dims): convolutions over images.
+        channels: of the convolution next to the image; the other has twice as many.
     """
 
     contest = "wasserstein"
+
+
+class DCGAN(GAN):
+    """A game between convolutional networks over images (Radford, Metz and Chintala 2016).
+
+    It is `GAN` with `network="conv"`: strided convolutions down to the layers of critic and guide, transposed ones up
+    from those of the generator. There is no batch normalisation: the critic's slope is penalised point by point.
+
+    Arguments:
+        schema: variables of any support, one of them an image at least.
+        latent: size of the code.
+        hidden: sizes of the layers between code and convolutions.
+        critic_hidden: sizes of the critic's layers after its convolutions, None for those of the generator.
+        channels: of the convolution next to the image; the other has twice as many.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        latent: int = 16,
+        hidden: Sequence[int] = (128,),
+        critic_hidden: Sequence[int] | None = None,
+        channels: int = 16,
+    ) -> None:
+        super().__init__(
+            schema, latent=latent, hidden=hidden, critic_hidden=critic_hidden, network="conv", channels=channels
+        )

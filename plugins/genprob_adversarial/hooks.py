@@ -18,6 +18,13 @@ def genprob_models() -> Iterable[ModelSpec]:
         reference="Goodfellow et al. 2014",
     )
     yield ModelSpec(
+        name="dcgan",
+        factory="genprob_adversarial.gan:DCGAN",
+        summary="convolutional generator against a convolutional discriminator, for images",
+        inferences=("adversarial",),
+        reference="Radford et al. 2016",
+    )
+    yield ModelSpec(
         name="wgan",
         factory="genprob_adversarial.gan:WGAN",
         summary="generator that minimises Wasserstein's distance, seen through noise",

@@ -1,18 +1,22 @@
 """Every registered model keeps the contract."""
 
+import numpy as np
 import pytest
+import xarray as xr
 
 from genprob import plugins
 from genprob.testing import check
 from genprob.testing.tables import mixed, reals
 
 SMALL = {"latent": 2, "hidden": (16,)}
+PICTURES = xr.Dataset({"image": (("row", "y", "x"), np.random.default_rng(0).integers(0, 2, (120, 4, 4)))})
 FAST = {
     "anyorder": {"hidden": 32},
     "boltzmann": {"chains": 64, "temperatures": 50},
     "ali": SMALL,
     "energy": {"hidden": (8,), "chains": 32, "temperatures": 30},
     "flow": {"hidden": (16,), "layers": 2, "components": 2, "completions": 2},
+    "dcgan": {"latent": 2, "hidden": (16,), "channels": 2, "data": PICTURES},
     "dae": {"hidden": (16,), "data": reals()[["x", "y"]]},
     "gan": SMALL,
     "gsn": {"hidden": (16,), "data": mixed()[["x", "member", "colour"]]},

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 import genprob
+from genprob.engine.inferences.adversarial import _Split
+from genprob.errors import Diverged
 from genprob_adversarial.gan import GAN, WGAN
 
 MEAN, SD = 3.0, 0.5
@@ -69,3 +71,34 @@ def test_a_mixed_table_is_drawn_with_the_right_probabilities_and_asked():
     answer = joint.query(["g"], {"x": 1.5}, seed=0)
     assert answer.attrs["law"] == "generator+noise"
     assert float(answer["marginals"]["g_pmf"][0]) == pytest.approx(0.9, abs=0.15)
+
+
+def test_a_frozen_critic_is_seen_in_the_log(rows):
+    """It never learns to tell what a generator that is far off makes: its accuracy on held-out rows does not move."""
+    told = {}
+    for name, rate in {"frozen": 0.0, "learning": 1e-2}.items():
+        joint = genprob.fit(
+            {"x": rows + 5 * np.sin(np.arange(len(rows)))}, GAN, latent=1, hidden=(16,), steps=80, seed=0,
+            inference={"name": "adversarial", "lr": 0.0, "critic_lr": rate, "observation": 0.0, "batch_size": 128},
+        )  # fmt: skip
+        told[name] = np.array([e["watch.accuracy"] for e in joint.run.events() if "watch.accuracy" in e])
+    assert np.ptp(told["frozen"][-40:]) < 0.1 and abs(told["frozen"].mean() - 0.5) < 0.06
+    assert told["learning"][-20:].mean() > told["frozen"].mean() + 0.05
+
+
+def test_rows_that_are_watched_are_rows_that_do_not_play():
+    rows = np.random.default_rng(0).normal(size=300)
+    batch = genprob.fit({"x": rows}, GAN, latent=1, hidden=(4,), steps=1).reference
+    split = _Split(0.2)
+    played, held = split.played(batch), split.held(batch, 512)
+    assert not set(played.index.tolist()) & set(held.index.tolist())
+    assert len(played) + len(held) == len(batch) and 30 < len(held) < 90
+
+
+def test_a_game_that_diverges_is_named_and_its_checkpoint_kept(rows, tmp_path):
+    with pytest.raises(Diverged, match=r"critic.* became (nan|inf).*checkpoint is kept"):
+        genprob.fit(
+            {"x": rows}, GAN, latent=1, hidden=(8,), steps=60, out=tmp_path / "run",
+            inference={"name": "adversarial", "lr": 1e30, "batch_size": 64},
+        )  # fmt: skip
+    assert genprob.load(tmp_path / "run").sample(3)["x"].shape == (3,)

@@ -132,3 +132,24 @@ def test_what_has_no_density_says_what_has():
     assert plain.explain(["x"], {"y": 0.1}).chosen == "denoising"
     with pytest.raises(UsageError, match="'g' is categorical"):
         genprob.fit({"x": [0.1, 0.2], "g": ["a", "b"]}, "dae", form="energy", steps=0)
+
+
+def test_chains_that_cannot_cross_say_so():
+    """Two modes a hundred deviations apart: within no budget do chains begun in both agree."""
+    side = np.random.default_rng(0).choice([-1.0, 1.0], 400)
+    rows = side + 0.02 * np.random.default_rng(1).normal(size=400)
+    joint = genprob.fit({"x": rows, "y": np.random.default_rng(2).normal(size=400)}, "dae", steps=0, sigma=0.02)
+    scale = 1 / 0.02
+
+    def two(points):
+        at = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+        off = scale * (points[:, :1] - at)
+        weight = torch.softmax(-0.5 * off**2, 1)
+        energy = 0.5 * points[:, 1] ** 2 - torch.logsumexp(-0.5 * off**2, 1)
+        return energy, -torch.stack([(weight * scale * off).sum(1), points[:, 1]], 1)
+
+    joint.model.value_and_score = two
+    joint.model.energy = lambda points: two(points)[0]
+    answer = joint.query(["x"], {"y": 0.3}, draws=100, strategy="clamped", seed=0)
+    assert (answer.attrs["reliable"], answer.attrs["computation"]) == (0, "fail")
+    assert "not mixed" in answer.attrs["reasons"]
