@@ -64,9 +64,9 @@ def fitted(split: Split, options: dict[str, Any], seed: int, runs: Path) -> tupl
     return joint, seconds
 
 
-def arguments(parser: argparse.ArgumentParser, choices: list[str] | tuple[str, ...], default: Any = None) -> None:
-    """`--only`, `--scores` and `--set`."""
-    parser.add_argument("--only", nargs="+", choices=choices, default=list(default or choices))
+def arguments(parser: argparse.ArgumentParser, choices: list[str] | tuple[str, ...]) -> None:
+    """`--only` (nothing: the page is written again from what is kept), `--scores`, `--runs` and `--set`."""
+    parser.add_argument("--only", nargs="*", choices=choices, default=list(choices))
     parser.add_argument("--scores", type=Path, help="folder that keeps scores; what is not run is read from it")
     parser.add_argument("--runs", type=Path, help="folder that keeps fits; a fit that lies there is not repeated")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of anyorder")

@@ -37,7 +37,7 @@ PARTS = ("genprob", "specialist")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     kept.arguments(parser, TABLES)
-    parser.add_argument("--run", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured anew")
+    parser.add_argument("--run", nargs="*", choices=PARTS, default=list(PARTS), help="what is measured anew")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary, threads(1):
         store = Kept(chosen.scores or Path(temporary), set())
@@ -127,7 +127,7 @@ def report(who: str, found: dict[str, Any]) -> None:
 
 def write(store: Kept) -> None:
     rows: list[dict[str, Any]] = []
-    notes, names, everything = [], [], []
+    notes, names, everything, full = [], [], [], []
     for table in TABLES:
         first, second = store.load(f"anyorder-{table}"), store.load(f"specialist-{table}")
         if first is None or second is None:
@@ -136,14 +136,17 @@ def write(store: Kept) -> None:
         names += [f"anyorder-{table}", f"specialist-{table}"]
         split = load(table)
         columns, reals = split.encoder.names, split.encoder.real_names
+        whole = split.known.all(axis=1)
         for name in columns:
-            rows.append(line(table, name, "CRPS" if name in reals else "log-loss", first[name], second[name]))
+            score = "CRPS" if name in reals else "log-loss"
+            rows.append(line(table, name, score, first[name], second[name], whole))
         both = [np.stack([found[name] for name in columns], 1) for found in (first, second)]
         everything.append(both)
-        rows.append({"table": table, "column": "**geometric mean**", **mean_ratio([both])})
+        full.append(whole)
+        rows.append({"table": table, "column": "**geometric mean**", **mean_ratio([both]), **without([both], [whole])})
         for pair in PAIRS[table]:
             name = " and ".join(pair)
-            rows.append(line(table, name, "energy", first[name], second[name]))
+            rows.append(line(table, name, "energy", first[name], second[name], whole))
         options = f", {first['options']}" if str(first["options"]) else ""
         notes.append(
             f"{table}: one fit of anyorder took {float(first['fit']):.0f} CPU s{options}, the answers on all columns"
@@ -151,26 +154,36 @@ def write(store: Kept) -> None:
             f" {float(second['fit']):.0f} CPU s."
         )
     if everything:
-        rows.append({"table": "**all**", "column": "**geometric mean**", **mean_ratio(everything)})
+        rows.append(
+            {"table": "**all**", "column": "**geometric mean**", **mean_ratio(everything), **without(everything, full)}
+        )
         notes += store.older(names)
         tables.write("specialist", "One fit beside a specialist for each column", TEXT, rows, SEED, PACKAGES, notes)
 
 
-def line(table: str, column: str, measure: str, ours: Floats, theirs: Floats) -> dict[str, Any]:
-    ratio = mean_ratio([[ours[:, None], theirs[:, None]]])
+def line(table: str, column: str, measure: str, ours: Floats, theirs: Floats, whole: np.ndarray) -> dict[str, Any]:
+    both = [[ours[:, None], theirs[:, None]]]
+    ratio = mean_ratio(both) | without(both, [whole])
     scores = {"genprob": float(np.nanmean(ours)), "specialist": float(np.nanmean(theirs))}
     return {"table": table, "column": column, "score": measure, **scores, **ratio}
 
 
+def without(scores: list[list[Floats]], whole: list[np.ndarray]) -> dict[str, float]:
+    """The geometric mean on the rows without holes."""
+    kept_rows = [[part[rows] for part in pair] for pair, rows in zip(scores, whole, strict=True)]
+    return {"rows without holes": float(np.exp(np.concatenate([logs(*pair) for pair in kept_rows]).mean()))}
+
+
+def logs(ours: Floats, theirs: Floats) -> Floats:
+    """The logarithm of each column's ratio of mean scores `[..., row, column]`."""
+    return np.log(np.nansum(ours, -2) / np.nansum(theirs, -2))
+
+
 def mean_ratio(scores: list[list[Floats]]) -> dict[str, Any]:
     """The geometric mean over columns of genprob's score over the specialist's, and its interval over rows."""
-
-    def logs(ours: Floats, theirs: Floats, rows: np.ndarray) -> Floats:
-        return np.log(np.nansum(ours[rows], -2) / np.nansum(theirs[rows], -2))
-
-    found = np.concatenate([logs(*pair, np.arange(len(pair[0]))) for pair in scores])
+    found = np.concatenate([logs(*pair) for pair in scores])
     again = [
-        resampled(len(pair[0]), lambda rows, pair=pair: logs(*pair, rows), RESAMPLES, SEED + k)
+        resampled(len(pair[0]), lambda rows, pair=pair: logs(pair[0][rows], pair[1][rows]), RESAMPLES, SEED + k)
         for k, pair in enumerate(scores)
     ]
     low, high = np.exp(np.quantile(np.concatenate(again, 1).mean(1), [0.025, 0.975]))
@@ -189,7 +202,10 @@ TEXT = (
     "logistic law that costs less than .05 % of the CRPS at 19 quantiles). Labels: log-loss of the\n"
     "probabilities that either states. A pair (energy score over the root of 2) is asked of specialists as a chain:\n"
     f"one for the first column without the second, then that of the second with {PAIRED} draws of the first. Ratios\n"
-    "below 1 are genprob's wins; intervals resample the held-out rows, not the training."
+    "below 1 are genprob's wins; intervals resample the held-out rows, not the training.\n\n"
+    "To genprob a hole is a cell of which nothing is known, wherever it comes from; LightGBM sees that it is a hole.\n"
+    "Where holes tell something the specialist gains by it: in yrbss 73 % of those who leave `race` blank are\n"
+    "hispanic, 14 % of the others. The last column is the ratio on the rows without holes."
 )
 
 

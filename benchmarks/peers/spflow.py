@@ -17,7 +17,7 @@ from benchmarks import environment
 from benchmarks.peers import Codes, Drawn, Floats, keep_given
 
 PATIENCE = 1200.0
-"""Seconds after which a fit is given up: on some tables with many labels LearnSPN does not come to an end."""
+"""Seconds after which a run is given up."""
 
 
 @dataclass(frozen=True)
