@@ -12,7 +12,8 @@ import numpy as np
 import torch
 import xarray as xr
 
-from genprob.data.readers import read_chunks
+from genprob.data.readers import read, read_chunks
+from genprob.data.strangers import UNREAD, remark
 from genprob.data.table import Table
 from genprob.engine.randomness import Randomness
 from genprob.engine.scope import running
@@ -56,32 +57,36 @@ def of_rows(
         return tree
     declared = not {*(targets or ())} <= {*joint.schema.names}
     if out is None:
-        values = joint.table(rows).values
+        ds = read(rows, schema=joint.schema, allow_missing=True)
+        values = Table.from_dataset(joint.schema, ds, allow_missing=True).values
         if declared:
             batch = roles.holes(joint, values, targets or ())
         else:
             batch = _holes(joint, values, _asked(joint, np.asarray(np.isnan(values).any(0)), targets))
-        return answered(joint, batch, draws, rng, seed, strategy, budget, None, single=False)
+        told = remark(ds.attrs.get(UNREAD, ()))
+        return answered(joint, batch, draws, rng, seed, strategy, budget, None, single=False, told=told)
     if declared:
         raise UsageError("out= with rows= streams variables of the data; ask latents without it, and write the answer")
     missing = np.zeros(joint.schema.width, dtype=bool)
-    for part in _row_chunks(joint, rows, draws):
+    for part, _ in _row_chunks(joint, rows, draws):
         missing |= np.isnan(part).any(0)
     asked = _asked(joint, missing, targets)
     with AnswerStream(out) as stream:
-        for part in _row_chunks(joint, rows, draws):
+        for part, told in _row_chunks(joint, rows, draws):
             batch = _holes(joint, part, asked)
-            stream.append(answered(joint, batch, draws, rng, seed, strategy, budget, None, single=False, streamed=True))
+            stream.append(
+                answered(joint, batch, draws, rng, seed, strategy, budget, None, single=False, streamed=True, told=told)
+            )
     tree = open_result(out)
     assert isinstance(tree, xr.DataTree)
     return tree
 
 
-def _row_chunks(joint: Joint, rows: Any, draws: int) -> Iterator[np.ndarray]:
-    """The cells of rows, part by part, each so long that its answer fits in memory."""
+def _row_chunks(joint: Joint, rows: Any, draws: int) -> Iterator[tuple[np.ndarray, str]]:
+    """The cells of rows, part by part, each so long that its answer fits in memory, and what is to be said of them."""
     size = joint.chunk(max(draws, PARTICLES))
     for ds in read_chunks(rows, size, schema=joint.schema, allow_missing=True):
-        yield Table.from_dataset(joint.schema, ds, allow_missing=True).values
+        yield Table.from_dataset(joint.schema, ds, allow_missing=True).values, remark(ds.attrs.get(UNREAD, ()))
 
 
 def _asked(joint: Joint, missing: np.ndarray, targets: list[str] | None) -> tuple[str, ...]:
@@ -111,11 +116,11 @@ def _holes(joint: Joint, values: np.ndarray, names: tuple[str, ...]) -> QueryBat
 
 def answered(
     joint: Joint, batch: QueryBatch, draws: int, rng: Randomness, seed: int, strategy: str | None, budget: int | None,
-    given: list[dict[str, Any]] | None, *, single: bool, audit: bool = False, streamed: bool = False,
+    given: list[dict[str, Any]] | None, *, single: bool, audit: bool = False, streamed: bool = False, told: str = "",
 ) -> xr.DataTree:  # fmt: skip
     """The labelled answer to a batch of queries; `given` is the evidence as it was said, None for points of rows.
 
-    A streamed one looks like every other part of its stream.
+    A streamed one looks like every other part of its stream. What is `told` joins the reasons.
     """
     started = time.monotonic()
     beyond = roles.extended(batch, joint.schema)
@@ -130,7 +135,9 @@ def answered(
         ]
         answer = uniform(join(answers), draws) if streamed else join(answers)
         if joint.run is not None and not joint.run.finished:
-            told = f"fit: stopped at step {joint.run.step}, not finished; resume it"
+            stopped = f"fit: stopped at step {joint.run.step}, not finished; resume it"
+            told = f"{stopped}; {told}" if told else stopped
+        if told:
             answer = replace(answer, reasons=[f"{told}; {r}" if r else told for r in answer.reasons])
         if audit:
             like = np.random.default_rng([seed, 1])

@@ -17,6 +17,7 @@ from genprob.data.known import Known
 from genprob.data.object_cells import nothing_known, tidy
 from genprob.data.origin import FIRST_LINE, Origin, of_dataset
 from genprob.data.statement import advice
+from genprob.data.strangers import UNREAD, refuse_slip
 from genprob.data.support import Categorical
 from genprob.errors import DataError, UsageError
 
@@ -257,7 +258,10 @@ def _selected(ds: xr.Dataset, known: Known, allow_missing: bool, source: str) ->
     chosen = [name for name in known.schema.names if name in ds.data_vars]
     if not chosen:
         raise DataError(f"{source}: none of the schema's variables ({', '.join(known.names)}) is among {has}")
-    return ds[chosen]
+    strange = [str(name) for name in ds.data_vars if str(name) not in known.schema]
+    for name in absent:
+        refuse_slip(name, strange, source)
+    return ds[chosen].assign_attrs({UNREAD: strange} if allow_missing and strange else {})
 
 
 def _check(ds: xr.Dataset, known: Known) -> None:

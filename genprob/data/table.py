@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -13,6 +12,7 @@ from genprob.data.codec import column, decode, encode
 from genprob.data.dims import sample_dimension
 from genprob.data.origin import Origin, of_dataset
 from genprob.data.schema import Schema, Variable
+from genprob.data.strangers import refuse_slip
 from genprob.data.support import Categorical
 from genprob.errors import DataError
 
@@ -67,7 +67,7 @@ class Table:
                 f"it has {', '.join(map(repr, ds.data_vars))}"
             )
         for name in absent:
-            _refuse_slip(name, [str(v) for v in ds.data_vars if v not in stated], origin)
+            refuse_slip(name, [str(v) for v in ds.data_vars if v not in stated], origin.source)
         values = np.full((rows, schema.width), np.nan)
         notes: list[str] = []
         for variable in schema:
@@ -108,17 +108,6 @@ class Table:
             for v in self.schema
         }
         return xr.Dataset(arrays, coords=None if self.coord is None else {dim: (dim, self.coord)})
-
-
-def _refuse_slip(name: str, strange: list[str], origin: Origin) -> None:
-    """A column that is spelt almost like an absent variable is no other column but that one, misspelt."""
-    plain = {other.strip().casefold(): other for other in strange}
-    close = difflib.get_close_matches(name.strip().casefold(), plain, n=1, cutoff=0.85)
-    if close:
-        raise DataError(
-            f"{origin.source}: no variable {name!r}, but a column {plain[close[0]]!r}; rename it if it is the same, "
-            "drop it if it is another"
-        )
 
 
 def _attributes(variable: Variable) -> dict[str, object]:

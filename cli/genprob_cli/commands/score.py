@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -64,8 +64,20 @@ def score(
     columns = ("rows", "mean log-prob", "standard error", "kind", "relative to")
     row = (len(values), document["mean_log_prob"], spread, document["kind"], words)
     view = table(columns, [row])
+    if absent := _absent(joint, data):
+        document["absent"] = absent
+        names = ", ".join(absent)
+        view = stack(view, f"{data} has no {names}: its rows are scored by their other cells")
     if shared := document["log_partition_se"]:
         view = stack(view, f"all rows share an error of {shared:.3g} nats, that of the log-partition function")
     if not document["reliable"]:
         view = stack(view, f"not reliable: {document['reasons']}")
     return Answer(document, view)
+
+
+def _absent(joint: Any, data: str) -> list[str]:
+    """The joint's variables that the data have no column for."""
+    from genprob.data.readers import read_chunks
+
+    first = next(iter(read_chunks(data, 1, schema=joint.schema, allow_missing=True)))
+    return [name for name in joint.schema.modelled.names if name not in first]

@@ -41,3 +41,10 @@ def test_doubt_is_told_with_its_reason(machine, capsys, monkeypatch):
     assert said["reliable"] == 0 and said["reasons"].startswith("log Z is unreliable")
     given = json.loads(score(capsys, machine / "run", machine / "rows.csv", "--cond", "v1", "--json"))
     assert given["reliable"] == 1  # log Z cancels
+
+
+def test_variables_that_the_rows_lack_are_named(tmp_path, capsys):
+    genprob.fit({"x": [0.5, 1.25, 0.75, 1.5], "size": ["a", "b", "a", "b"]}, components=1, out=tmp_path / "run")
+    pd.DataFrame({"x": [1.0, 2.0]}).to_csv(tmp_path / "rows.csv", index=False)
+    assert "has no size" in score(capsys, tmp_path / "run", tmp_path / "rows.csv")
+    assert json.loads(score(capsys, tmp_path / "run", tmp_path / "rows.csv", "--json"))["absent"] == ["size"]
