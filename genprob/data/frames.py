@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def columns(frame: pd.DataFrame, origin: Origin) -> tuple[dict[str, np.ndarray], dict[str, list[str]]]:
-    """Raw columns by name, and the levels of those that are pandas categoricals, in the order of the source.
+def columns(frame: pd.DataFrame, origin: Origin) -> tuple[dict[str, np.ndarray], dict[str, list[str]], frozenset[str]]:
+    """Raw columns by name, the levels of those that are pandas categoricals, in the order of the source, and which of
+    these are ordered.
 
     Raises `DataError` for a name that appears twice.
     """
@@ -27,15 +28,17 @@ def columns(frame: pd.DataFrame, origin: Origin) -> tuple[dict[str, np.ndarray],
         raise DataError(f"{origin.source}: two columns have the name {twice[0]!r}; rename one")
     arrays: dict[str, np.ndarray] = {}
     levels: dict[str, list[str]] = {}
+    ordered: set[str] = set()
     for j, name in enumerate(names):
         series = frame.iloc[:, j]
         if series.dtype.name == "category":
             levels[name] = [label(value) for value in series.cat.categories]
+            ordered |= {name} if series.cat.ordered else set()
             codes = series.cat.codes.to_numpy()
             arrays[name] = np.array([*levels[name], None], dtype=object)[codes]
         else:
             arrays[name] = _array(series)
-    return arrays, levels
+    return arrays, levels, frozenset(ordered)
 
 
 def _array(series: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +20,7 @@ from genprob.data.origin import Origin, of_dataset, plain
 from genprob.data.schema import Schema, Variable
 from genprob.data.statement import Statement, advice
 from genprob.data.support import Binary, Categorical, Count, Positive, Real, Support
-from genprob.errors import DataError
+from genprob.errors import DataError, UsageError
 
 _COUNT = 1000  # the largest value of a guessed count
 _LEVELS = 1000  # the largest number of guessed levels
@@ -82,10 +83,12 @@ def infer_schema(ds: xr.Dataset, partial: Any = None, sample_dim: str | None = N
     return Schema(tuple(variables), dim)
 
 
-def guess(array: np.ndarray, name: str, origin: Origin, levels: list[str] | None = None) -> Guess:
+def guess(
+    array: np.ndarray, name: str, origin: Origin, levels: list[str] | None = None, ordered: bool = False
+) -> Guess:
     """The support and measure of a tidy column `[row, *event]`, by the rules of `infer_schema`."""
     if array.dtype == object:
-        return _guess_labels(array, name, origin, levels)
+        return _guess_labels(array, name, origin, levels, ordered)
     if array.dtype == bool:
         return Guess(Binary(), Counting(), "true or false")
     if array.dtype.kind == "M":
@@ -103,8 +106,10 @@ def guess(array: np.ndarray, name: str, origin: Origin, levels: list[str] | None
     return Guess(support, measure, f"{grid}; {shape}{_numbering(array)}")
 
 
-def _guess_labels(array: np.ndarray, name: str, origin: Origin, levels: list[str] | None) -> Guess:
+def _guess_labels(array: np.ndarray, name: str, origin: Origin, levels: list[str] | None, ordered: bool) -> Guess:
     support = _levels(array, levels)
+    if ordered and support.levels == tuple(levels or ()):
+        support = replace(support, ordered=True)
     known = sum(value is not None for value in array.reshape(-1))
     found = len(support.levels)
     cure = f"drop it, ignore it ({advice(name, 'ignore')}), or state it ({advice(name, 'categorical')})"
@@ -116,6 +121,7 @@ def _guess_labels(array: np.ndarray, name: str, origin: Origin, levels: list[str
     if found > _LEVELS:
         raise DataError(f"{origin.source}: variable {name!r} has {found} different labels; merge rare ones, {cure}")
     order = "the source's" if levels else "sorted"
+    order = "the source's, from low to high," if support.ordered else order
     return Guess(support, Counting(), f"{found} different labels, {order} order")
 
 
@@ -128,6 +134,28 @@ def _levels(array: np.ndarray, levels: list[str] | None) -> Categorical:
         return Categorical(tuple(sorted(found, key=lambda text: (float(text), text))))
     except ValueError:
         return Categorical(tuple(sorted(found)))
+
+
+def _open_levels(said: Categorical, name: str, array: np.ndarray, levels: list[str]) -> Categorical:
+    """The levels of a support that was stated without them; an order is not guessed from the alphabet."""
+    found = _levels(array, levels)
+    if not said.ordered:
+        return found
+    if found.levels != tuple(levels) and not all(map(_numeric, found.levels)):
+        stated = f"ordinal({','.join(found.levels[:6])}{',...' if len(found.levels) > 6 else ''})"
+        raise UsageError(
+            f"variable {name!r}: ordinal, in which order? Name the levels from low to high, such as "
+            f"{advice(name, stated)}"
+        )
+    return replace(found, ordered=True)
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _guess_dates(array: np.ndarray) -> Guess:
@@ -202,12 +230,12 @@ def _inferred(name: str, data: xr.DataArray, said: Statement, origin: Origin) ->
             f"{origin.source}: variable {name!r} has no known cell; drop it, or ignore it ({advice(name, 'ignore')})"
         )
     if isinstance(said.support, Categorical):
-        support = said.support if said.support.levels else _levels(labels(array), levels)
+        support = said.support if said.support.levels else _open_levels(said.support, name, labels(array), levels)
         found = replace(blank, support=support, measure=Counting())
     elif said.support is not None and said.support.discrete:
         found = replace(blank, support=said.support, measure=Counting())
     else:
-        found = _guessed(blank, array, said, origin, levels)
+        found = _guessed(blank, array, said, origin, data.attrs)
     if _constant(array):
         note = f"constant; {found.note}" if found.note else "constant"
         found = replace(found, note=note)
@@ -216,10 +244,11 @@ def _inferred(name: str, data: xr.DataArray, said: Statement, origin: Origin) ->
     return replace(found, note=f"guessed: {found.note}") if found.note else found
 
 
-def _guessed(blank: Variable, array: np.ndarray, said: Statement, origin: Origin, levels: list[str]) -> Variable:
+def _guessed(blank: Variable, array: np.ndarray, said: Statement, origin: Origin, attrs: Mapping[str, Any]) -> Variable:
     """What is not stated of support and measure, guessed."""
     if said.measure is None and said.support is None:
-        found = guess(array, blank.name, origin, levels)
+        levels = list(map(str, attrs.get("levels", ())))
+        found = guess(array, blank.name, origin, levels, bool(attrs.get("ordered")))
         unit = found.unit or blank.unit
         return replace(blank, support=found.support, measure=found.measure, unit=unit, note=found.why)
     unit = blank.unit
@@ -248,7 +277,9 @@ def _stated(variable: Variable, ds: xr.Dataset, dim: str, origin: Origin) -> Var
             f"{origin.source}: variable {variable.name!r} has no known cell; drop it, or set its role to ignored"
         )
     if isinstance(variable.support, Categorical) and not variable.support.levels:
-        variable = replace(variable, support=_levels(labels(array), list(map(str, data.attrs.get("levels", ())))))
+        known = list(map(str, data.attrs.get("levels", ())))
+        support = _open_levels(variable.support, variable.name, labels(array), known)
+        variable = replace(variable, support=support)
     column(variable, array, origin)
     return variable
 

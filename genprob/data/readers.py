@@ -38,7 +38,8 @@ def read(source: Any, sample_dim: str | None = None, schema: Any = None, *, allo
     cells (`_FillValue`) and blanks; in text files also `?`, NA, N/A, n/a, NaN, nan, -NaN, -nan, NULL, null, None, <NA>,
     #N/A, #N/A N/A, #NA, 1.#IND, -1.#IND, 1.#QNAN, -1.#QNAN, unless a stated level is so spelt.
     A first column without a name is dropped (attribute `note`); blank lines are skipped; csv fields may also be
-    separated by semicolons, tabs or bars. The order of levels that a source knows is kept as attribute `levels`.
+    separated by semicolons, tabs or bars. The order of levels that a source knows is kept as attribute `levels`, and
+    `ordered` is 1 where the source says that it goes from low to high.
 
     Arguments:
         source: csv, tsv (also .gz), parquet, netCDF/HDF5, npz; `pandas.DataFrame`; `xarray.Dataset` or `DataArray`;
@@ -167,12 +168,13 @@ def _named(name: str) -> xr.Dataset:
 def _frame(frame: pd.DataFrame, sample_dim: str | None, source: str, known: Known) -> xr.Dataset:
     import pandas as pd
 
-    raw, levels = frames.columns(frame, Origin(source))
+    raw, levels, ordered = frames.columns(frame, Origin(source))
     default = isinstance(frame.index, pd.RangeIndex) and frame.index.start == 0 and frame.index.step == 1
     coord = None if default or isinstance(frame.index, pd.MultiIndex) else frame.index.to_numpy()
     origin = Origin(source) if coord is None else Origin(source, lambda i: f"row {coord[i]}")
     tidied = {name: tidy(array, name, origin, known.labelled(name)) for name, array in raw.items()}
-    return _table(tidied, levels, sample_dim, {} if source == "data" else {"source": source}, coord)
+    about = {name: {"levels": names} | ({"ordered": 1} if name in ordered else {}) for name, names in levels.items()}
+    return _table(tidied, about, sample_dim, {} if source == "data" else {"source": source}, coord)
 
 
 def _attributes(path: Path, part: delimited.Columns) -> dict[str, Any]:
@@ -184,7 +186,7 @@ def _attributes(path: Path, part: delimited.Columns) -> dict[str, Any]:
 
 def _table(
     columns: dict[str, np.ndarray],
-    levels: Mapping[str, list[str]],
+    about: Mapping[str, Mapping[str, Any]],
     sample_dim: str | None,
     attributes: Mapping[str, Any],
     coord: np.ndarray | None = None,
@@ -197,7 +199,7 @@ def _table(
         name: xr.Variable(
             (dim, *(f"{name}_dim_{k}" for k in range(array.ndim - 1))),
             array,
-            {"levels": levels[name]} if name in levels else None,
+            about.get(name),
         )
         for name, array in columns.items()
         if name != dim

@@ -19,9 +19,10 @@ from genprob.errors import UsageError
 _KEYS = ("support", "measure", "unit", "dims", "shape", "role")
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+_SUPPORTS = "real, positive, interval(lo, hi), binary, categorical(a,b,...), ordinal(low,...,high), count"
 _HEAD = f"""\
 # The variables of a joint, in order. Edit and give it back: genprob fit DATA --schema THIS_FILE
-# support: {", ".join(("real", "positive", "interval(lo, hi)", "binary", "categorical(a,b,...)", "count"))}
+# support: {_SUPPORTS}
 # measure: counting (discrete supports), lebesgue (true reals), cell(delta) (reals rounded to multiples of delta)
 # role: observed (the default), ignored (left out of the joint)
 """

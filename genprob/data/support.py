@@ -78,16 +78,21 @@ class Binary(Support):
 
 @dataclass(frozen=True)
 class Categorical(Support):
-    """One of finitely many labels, held as codes 0..len(levels)-1."""
+    """One of finitely many labels, held as codes 0..len(levels)-1; `ordered` if the levels go from low to high.
+
+    Ordered levels may be given as a range (`Within("low", "middle")`); models treat them as any others.
+    """
 
     levels: tuple[str, ...] = ()
+    ordered: bool = False
 
     def __post_init__(self) -> None:
         if len(set(self.levels)) != len(self.levels):
             raise UsageError(f"categorical: a level is named twice in {list(self.levels)}")
 
     def text(self) -> str:
-        return f"categorical({','.join(map(_field, self.levels))})" if self.levels else "categorical"
+        word = "ordinal" if self.ordered else "categorical"
+        return f"{word}({','.join(map(_field, self.levels))})" if self.levels else word
 
     def contains(self, values: np.ndarray) -> np.ndarray:
         return (values >= 0) & (values < len(self.levels)) & (values == np.floor(values))
@@ -124,7 +129,7 @@ def _fields(body: str) -> tuple[str, ...]:
 
 
 _FORM = re.compile(r"^\s*(?P<kind>[a-z]+)\s*(?:\((?P<body>.*)\))?\s*$", re.DOTALL)
-_KINDS = "real, positive, interval(lo, hi), binary, categorical, categorical(a,b,...), count"
+_KINDS = "real, positive, interval(lo, hi), binary, categorical, categorical(a,b,...), ordinal(low,...,high), count"
 
 
 def parse(text: str) -> Support:
@@ -134,14 +139,16 @@ def parse(text: str) -> Support:
     Interval(lo=0.0, hi=1.0)
     >>> parse("categorical(a,b)").levels
     ('a', 'b')
+    >>> parse("ordinal(low,high)").ordered
+    True
     """
     match = _FORM.match(text)
     kind, body = (match["kind"], match["body"]) if match else ("", None)
     plain: dict[str, type[Support]] = {"real": Real, "positive": Positive, "binary": Binary, "count": Count}
     if kind in plain and not body:
         return plain[kind]()
-    if kind == "categorical":
-        return Categorical(_fields(body) if body else ())
+    if kind in ("categorical", "ordinal"):
+        return Categorical(_fields(body) if body else (), ordered=kind == "ordinal")
     if kind == "interval" and body:
         ends = body.split(",")
         if len(ends) == 2:

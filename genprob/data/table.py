@@ -114,6 +114,8 @@ def _attributes(variable: Variable) -> dict[str, object]:
     attributes: dict[str, object] = {}
     if isinstance(variable.support, Categorical):
         attributes["levels"] = list(variable.support.levels)
+        if variable.support.ordered:
+            attributes["ordered"] = 1
     elif variable.unit and " since " not in variable.unit:  # xarray writes the units of dates itself
         attributes["units"] = variable.unit
     return attributes

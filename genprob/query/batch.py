@@ -182,8 +182,14 @@ def _masked_values(schema: Schema, variable: Variable, array: Any, known: np.nda
 
 
 def _place_range(batch: QueryBatch, q: int, variable: Variable, columns: range, lo: Any, hi: Any) -> None:
+    if isinstance(variable.support, Categorical) and variable.support.ordered:
+        _place_set(batch, q, variable, columns, _between(batch.schema, variable, variable.support, lo, hi))
+        return
     if variable.cardinality is not None:
-        raise UsageError(f"variable {variable.name!r} is {variable.support.kind}: give OneOf(...), not a range")
+        raise UsageError(
+            f"variable {variable.name!r} is {variable.support.kind}: give OneOf(...), not a range, for which its "
+            "support would have to be ordinal(low,...,high)"
+        )
     ends = [_number(batch.schema, variable, end) for end in (lo, hi)]
     low = ends[0] if lo is not None else -np.inf
     high = ends[1] if hi is not None else np.inf
@@ -209,6 +215,18 @@ def _place_range(batch: QueryBatch, q: int, variable: Variable, columns: range, 
         )
     batch.kind[q, columns] = RANGE
     batch.a[q, columns], batch.b[q, columns] = low, high
+
+
+def _between(schema: Schema, variable: Variable, support: Categorical, lo: Any, hi: Any) -> tuple[str, ...]:
+    """The levels from `lo` to `hi`, both included; None leaves a side open."""
+    first = 0 if lo is None else int(encode(schema, variable.name, lo)[0])
+    last = len(support.levels) - 1 if hi is None else int(encode(schema, variable.name, hi)[0])
+    if first > last:
+        raise UsageError(
+            f"variable {variable.name!r}: the range {lo}..{hi} is upside down; from low to high its levels are "
+            f"{', '.join(support.levels)}"
+        )
+    return support.levels[first : last + 1]
 
 
 def _meets(variable: Variable, low: float, high: float) -> bool:

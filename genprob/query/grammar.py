@@ -100,6 +100,8 @@ def _split(schema: Schema, text: str) -> tuple[Variable, str, bool]:
 def _value(variable: Variable, text: str, fail: Callable[[str], NoReturn]) -> Evidence:
     """What follows the equals sign."""
     if isinstance(variable.support, Categorical):
+        if _is_label_range(variable.support, text):
+            return _label_range(variable, variable.support, text, fail)
         return Equals(_label(variable, text, fail))
     if isinstance(variable.support, Binary):
         return Equals(_number(variable, text, fail))
@@ -117,6 +119,8 @@ def _value(variable: Variable, text: str, fail: Callable[[str], NoReturn]) -> Ev
 def _list(variable: Variable, text: str, fail: Callable[[str], NoReturn]) -> Evidence:
     """What follows `in`: values separated by commas, or a range."""
     if isinstance(variable.support, Categorical):
+        if _is_label_range(variable.support, text):
+            return _label_range(variable, variable.support, text, fail)
         return OneOf(*(_label(variable, label, fail, quoted=False) for label in _fields(text, fail)))
     if ".." in text and not isinstance(variable.support, Binary):
         return _range(variable, text, fail)
@@ -147,6 +151,26 @@ def _label(variable: Variable, text: str, fail: Callable[[str], NoReturn], quote
     if levels and label not in levels:
         fail(f"{label!r} is no label of {variable.name!r}; {near(label, levels)}")
     return label
+
+
+def _is_label_range(support: Categorical, text: str) -> bool:
+    return support.ordered and ".." in text and text not in support.levels
+
+
+def _label_range(variable: Variable, support: Categorical, text: str, fail: Callable[[str], NoReturn]) -> Within:
+    """`low..high` of ordered levels with either end open; the cut whose ends are levels is meant."""
+    for cut in re.finditer(r"(?=\.\.)", text):
+        ends = [end.strip().strip('"') for end in (text[: cut.start()], text[cut.start() + 2 :])]
+        if any(ends) and all(not end or end in support.levels for end in ends):
+            lo, hi = (end or None for end in ends)
+            return _ordered(support, lo, hi, fail)
+    fail(f"the ends of the range are no levels of {variable.name!r}, which are {', '.join(support.levels)}")
+
+
+def _ordered(support: Categorical, lo: str | None, hi: str | None, fail: Callable[[str], NoReturn]) -> Within:
+    if lo is not None and hi is not None and support.levels.index(lo) > support.levels.index(hi):
+        fail("the lower end of the range is above the upper")
+    return Within(lo, hi)
 
 
 def _range(variable: Variable, text: str, fail: Callable[[str], NoReturn]) -> Within:
@@ -234,6 +258,8 @@ def _from_json(variable: Variable, value: Any) -> Evidence:
     keys = set(form)
     if keys == {"array", "mask"}:
         return Masked(_array(variable, form["array"], fail), _mask(variable, form["mask"], fail))
+    if keys == {"within"} and isinstance(variable.support, Categorical) and variable.support.ordered:
+        return _label_bounds(variable, variable.support, form["within"], fail)
     if keys == {"within"} and ordered:
         return _bounds(variable, form["within"], fail)
     if keys == {"one_of"} and isinstance(form["one_of"], list) and form["one_of"]:
@@ -258,6 +284,18 @@ def _bounds(variable: Variable, ends: Any, fail: Callable[[str], NoReturn]) -> W
     if lo is None and hi is None:
         fail("both ends are open: leave the variable out")
     return Within(lo, hi)
+
+
+def _label_bounds(variable: Variable, support: Categorical, ends: Any, fail: Callable[[str], NoReturn]) -> Within:
+    """`[lo, hi]` of ordered levels with null for an open end."""
+    if not isinstance(ends, list) or len(cast("list[Any]", ends)) != 2:
+        fail("a range is [lo, hi]")
+    lo, hi = (
+        None if end is None else _label(variable, str(end), fail, quoted=False) for end in cast("list[Any]", ends)
+    )
+    if lo is None and hi is None:
+        fail("both ends are open: leave the variable out")
+    return _ordered(support, lo, hi, fail)
 
 
 def _plain(variable: Variable, value: Any, fail: Callable[[str], NoReturn]) -> Any:
@@ -326,6 +364,8 @@ def _examples(variable: Variable) -> str:
     if isinstance(support, Categorical):
         levels = [_quote(level) for level in support.levels[:2]] or ["a", "b"]
         several = f" or '{name} in {','.join(levels)}'" if len(levels) > 1 else ""
+        if support.ordered and len(levels) > 1:
+            several = f", '{name}=..{levels[1]}'{several}"
         return f"e.g. {name}={levels[0]}{several}"
     if isinstance(support, Binary):
         return f"{name}=0 or {name}=1"

@@ -65,7 +65,9 @@ def _entry(variable: Variable) -> dict[str, Any]:
 
 def _variable(entry: Mapping[str, Any]) -> Variable:
     # Levels are taken from their list: the text form trims blanks.
-    kind = Categorical(tuple(entry["levels"])) if "levels" in entry else support.parse(entry["support"])
+    kind = support.parse(entry["support"])
+    if isinstance(kind, Categorical):
+        kind = Categorical(tuple(entry["levels"]), kind.ordered)
     return Variable(
         name=entry["name"],
         support=kind,
