@@ -217,7 +217,7 @@ def test_levels_keep_the_order_of_the_source(tmp_path: Path):
     data = pd.DataFrame({"g": pd.Categorical(["lo", "hi"], ["lo", "mid", "hi"], ordered=True)})
     data.to_parquet(tmp_path / "t.parquet")
     for source in (data, tmp_path / "t.parquet"):
-        assert infer_schema(read(source))["g"].support == Categorical(("lo", "mid", "hi"))
+        assert infer_schema(read(source))["g"].support == Categorical(("lo", "mid", "hi"), ordered=True)
 
 
 def test_a_partial_schema_is_applied(tmp_path: Path):
