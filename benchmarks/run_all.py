@@ -28,6 +28,7 @@ NAMES = (
     "audit_speed",
     "modes",
     "vae_speed",
+    "latent_hmc",
     "mutations",
 )
 

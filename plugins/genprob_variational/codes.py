@@ -71,6 +71,34 @@ def interpolate(
     return xr.Dataset(out | {"log_prob": ("step", score.astype(np.float64))})
 
 
+def plane(
+    joint: Joint, *, coordinates: tuple[int, int] = (0, 1), reach: float = 2.0, steps: int = 9, seed: int = 0
+) -> xr.Dataset:
+    """What lies on a plane of the code: two of its coordinates from -`reach` to `reach`, the others zero.
+
+    Returns the mean of every numeric variable, dims (v, u, ...), with the two coordinates as `u` and `v`, and
+    `log_prob`, the log-density of the code under the prior. Raises `UsageError` for coordinates that are not there.
+    """
+    model = _vae(joint)
+    first, second = coordinates
+    if first == second or not all(0 <= c < model.latent for c in coordinates) or steps < 2 or not reach > 0:
+        raise UsageError(
+            f"plane takes two coordinates of 0 to {model.latent - 1}, a reach above 0 and two steps or more, not "
+            f"{coordinates}, {reach} and {steps}"
+        )
+    ends = np.linspace(-reach, reach, steps)
+    codes = np.zeros((steps, steps, model.latent))
+    codes[..., first], codes[..., second] = ends[None, :], ends[:, None]
+    answer = _asked(joint, codes.reshape(-1, model.latent), 64, seed)
+    drawn = answer["posterior"].to_dataset().mean("draw")
+    out = {
+        str(name): (("v", "u", *value.dims[1:]), value.values.reshape(steps, steps, *value.shape[1:]))
+        for name, value in drawn.items()
+    }
+    score = answer["sample_stats"].to_dataset()["log_evidence"].values.reshape(steps, steps)
+    return xr.Dataset(out | {"log_prob": (("v", "u"), score)}, coords={"u": ends, "v": ends})
+
+
 def _vae(joint: Joint) -> VAE:
     if not isinstance(joint.model, VAE):
         raise UsageError(f"{type(joint.model).__name__} has no code; fit a vae or ssvae")

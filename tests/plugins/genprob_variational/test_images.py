@@ -8,8 +8,9 @@ import xarray as xr
 
 import genprob
 from genprob.errors import DataError, UsageError
+from genprob.results.plot_code import plot_plane, plot_strips
 from genprob_cli import app
-from genprob_variational.codes import decode, encode, interpolate
+from genprob_variational.codes import decode, encode, interpolate, plane
 
 
 def pictures(rows=160, seed=0):
@@ -91,6 +92,21 @@ def test_a_strip_begins_and_ends_at_its_rows(joint):
         assert strip["image"].shape == (5, 6, 6) and np.isfinite(strip["log_prob"].values).all()
         for step, row in ((0, 0), (-1, 1)):
             assert np.abs(strip["image"].values[step] - ends["image"].values[row]).mean() < 0.25
+
+
+def test_a_plane_holds_what_its_codes_decode_to(joint, tmp_path):
+    found = plane(joint, coordinates=(2, 0), reach=1.5, steps=3, seed=1)
+    assert found["image"].dims == ("v", "u", "y", "x") and found["image"].shape == (3, 3, 6, 6)
+    corner = decode(joint, [[1.5, 0.0, -1.5]], draws=400)["image"].values.mean((0, 1))  # u is the last, v the first
+    assert np.abs(found.sel(u=-1.5, v=1.5)["image"].values - corner).mean() < 0.1
+    density = found["log_prob"].values  # standard normal
+    assert np.allclose(density[1, 1] - density[0, 1], 1.5**2 / 2) and np.allclose(density[1, 1] - density[0, 0], 1.5**2)
+    assert plot_plane(found, tmp_path / "plane.png").stat().st_size > 1000
+    strips = {space: interpolate(joint, pictures(2), steps=4, space=space) for space in ("code", "data")}
+    assert plot_strips(strips, tmp_path / "strips.png").stat().st_size > 1000
+    for wrong in ((0, 0), (0, 3)):
+        with pytest.raises(UsageError, match="0 to 2"):
+            plane(joint, coordinates=wrong)
 
 
 def test_mistakes_are_said(joint):
