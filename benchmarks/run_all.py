@@ -21,6 +21,7 @@ NAMES = (
     "table_answers",
     "simulators",
     "fit_scaling",
+    "anyorder_truth",
     "digits_density",
     "rbm_digits",
     "rbm_speed",

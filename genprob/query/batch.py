@@ -201,7 +201,8 @@ def _place_range(batch: QueryBatch, q: int, variable: Variable, columns: range, 
         )
     probe_lo, probe_hi = low, high
     if variable.cell is not None:
-        edges = variable.cell.span(np.array(low), np.array(high)) if np.isfinite([low, high]).all() else (0.0, 1.0)
+        half_line = not np.isfinite([low, high]).all()
+        edges = (0.0, np.inf) if half_line else variable.cell.span(np.array(low), np.array(high))
         if edges[1] - edges[0] < variable.cell.delta / 2:
             raise UsageError(
                 f"variable {variable.name!r}: no value of its grid (step {variable.cell.delta:g}) lies in {lo}..{hi}"

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from genprob import Equals, Masked, OneOf, Soft, Within
+from genprob.data.measure import Cell
+from genprob.data.schema import Schema, Variable
+from genprob.data.support import Real
 from genprob.errors import UsageError
 from genprob.query.batch import LIKELIHOOD, NOISY, NOTHING, POINT, RANGE, SET, QueryBatch
 
@@ -150,3 +153,9 @@ def test_what_makes_no_sense_never_reaches_a_model(joint):
     for given, _ in BAD:
         with pytest.raises(UsageError):
             joint.query(["d"], given, draws=2)
+
+
+def test_a_half_line_meets_the_cells_of_any_grid():
+    schema = Schema((Variable("c", Real(), Cell(25.0)),))
+    found = QueryBatch.from_evidence(schema, [{"c": Within(30, None)}, {"c": Within(None, 30)}, {}])
+    assert found.kind[:, 0].tolist() == [RANGE, RANGE, NOTHING]
