@@ -182,7 +182,9 @@ class Training:
         numbers = {name: float(value) for name, value in metrics.items()}
         watched = numbers.get(self.program.watch, 0.0)
         if not math.isfinite(watched):
-            raise self._diverged(f"{self.program.watch} became {watched}")
+            lost = self._lost()
+            which = f" (the block {lost!r} left the numbers)" if lost else ""
+            raise self._diverged(f"{self.program.watch} became {watched}{which}")
         event = {"phase": phase, "step": self.state.step, "steps": self.state.horizon}
         self.say(event | {"metrics": numbers, "watch": self.program.watch})
 
@@ -215,6 +217,11 @@ class Training:
         """The first parameter of the model that holds a value which is no finite number."""
         found = ((n, p) for n, p in self.network.named_parameters() if not bool(torch.isfinite(p).all()))
         return next((name for name, _ in found), None)
+
+    def _lost(self) -> str | None:
+        """The first block beside the model's, such as chains, that holds a value which is no finite number."""
+        free = self.state.blocks.tensors.items()
+        return next((n for n, t in free if t.is_floating_point() and not bool(torch.isfinite(t).all())), None)
 
     def _diverged(self, what: str) -> Diverged:
         return Diverged(

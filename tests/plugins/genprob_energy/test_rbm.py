@@ -13,7 +13,7 @@ from genprob.data.batch import Batch, as_batch
 from genprob.data.infer import infer_schema
 from genprob.data.readers import read
 from genprob.data.table import Table
-from genprob.errors import UsageError
+from genprob.errors import Diverged, UsageError
 from genprob.joint import Joint
 from genprob.query.batch import QueryBatch
 from genprob.testing.joints import rbm as listing
@@ -309,8 +309,29 @@ def test_annealed_queries_agree_with_listed_ones():
 
 
 def test_counts_are_refused_with_what_is_taken():
-    with pytest.raises(UsageError, match=r"'visits' is a count: rbm takes binary, categorical, real"):
+    supported = "rbm takes binary, categorical, real, positive and interval variables; state it as categorical"
+    with pytest.raises(UsageError, match=rf"'visits' is a count: {supported}"):
         genprob.fit(mixed(), RBM, steps=0)
+
+
+@pytest.mark.parametrize("name", ["pcd", "cd"])
+def test_chains_that_explode_are_named_and_the_last_good_checkpoint_stays(name, tmp_path):
+    how = {"name": name, "lr": 1e6, "momentum": 0.0, "clip": None}
+    rows = reals().dropna("row")
+    with pytest.raises(Diverged, match=r"the block 'chains' left the numbers.*last good checkpoint is kept in .*run"):
+        genprob.fit(rows, "rbm", hidden=4, steps=100, inference=how, out=tmp_path / "run")
+    joint = genprob.load(tmp_path / "run")
+    assert not joint.run.finished and np.isfinite(joint.log_prob(rows)["log_prob"].values).all()
+
+
+@pytest.mark.parametrize("strategy", [None, "clamped", "importance"])
+def test_evidence_of_probability_zero_is_refused(strategy):
+    """A range that holds no table value, and labels that the data never had, whatever the strategy."""
+    for hidden in (4, 16):
+        joint = joint_of(batch_of(mixed_rows()), hidden=hidden, spread=0.3)
+        for given in ({"age": genprob.Within(41.2, 41.4)}, {"member": genprob.Soft({0: 0.0, 1: 0.0})}):
+            with pytest.raises(UsageError, match=r"probability zero|impossible|no value|zero"):
+                joint.query(["x"], given, strategy=strategy)
 
 
 def test_holes_are_summed_out_in_learning():
