@@ -36,10 +36,12 @@ class Units:
     def __init__(self, heads: Heads, model: str) -> None:
         self.heads, self.schema = heads, heads.schema
         if heads.counts:
-            name = self.schema.columns[heads.counts[0]].name
+            names = list(dict.fromkeys(self.schema.columns[j].name for j in heads.counts))
+            which = f"variable {names[0]!r} is a count" if len(names) == 1 else f"{', '.join(names)} are counts"
             raise UsageError(
-                f"variable {name!r} is a count: {model} takes {SUPPORTED} variables; state it as categorical, "
-                "or as a real with cells of width 1"
+                f"{which}: {model} takes {SUPPORTED} variables; state what has few values as categorical "
+                f"(--support {names[0]}=categorical, schema={{{names[0]!r}: 'categorical'}}), "
+                "the rest as reals with cells of width 1 (cell(1))"
             )
         self.reals, self.binaries, self.levels = heads.reals, heads.binaries, heads.levels
         # Then features are the points themselves.

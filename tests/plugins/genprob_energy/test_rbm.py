@@ -309,9 +309,13 @@ def test_annealed_queries_agree_with_listed_ones():
 
 
 def test_counts_are_refused_with_what_is_taken():
-    supported = "rbm takes binary, categorical, real, positive and interval variables; state it as categorical"
+    supported = "rbm takes binary, categorical, real, positive and interval variables; state what has few values as"
     with pytest.raises(UsageError, match=rf"'visits' is a count: {supported}"):
         genprob.fit(mixed(), RBM, steps=0)
+    two = mixed().assign(calls=mixed()["visits"])
+    with pytest.raises(UsageError, match=r"visits, calls are counts.*--support visits=categorical"):
+        genprob.fit(two, RBM, steps=0, schema={"calls": "count"})
+    genprob.fit(two, RBM, steps=0, hidden=2, schema={"visits": "categorical", "calls": "cell(1)"})
 
 
 @pytest.mark.parametrize("name", ["pcd", "cd"])
