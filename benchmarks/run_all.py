@@ -25,6 +25,7 @@ NAMES = (
     "digits_density",
     "rbm_digits",
     "rbm_speed",
+    "rbm_yrbss",
     "claimed_error",
     "audit_speed",
     "modes",

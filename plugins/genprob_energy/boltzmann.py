@@ -16,40 +16,25 @@ from genprob_energy.layers import Layers
 COUPLINGS = ("all", "grid")
 
 
-class Boltzmann(Layers):
-    """A Boltzmann machine over binaries (Ising) and categories (Potts): every pair of columns may be coupled.
-
-    -E(x) = f(x)' J f(x) / 2 + b . f(x) + sum_j log(1 + exp(c_j + f(x) . W_j)), f(x) the indicators of the columns'
-    values, J zero within a column, hidden units (none by default) coupled to visible ones only. Couplings act on
-    deviations from the data's means, which is centring. Its chains draw a column at a time, or a colour of columns
-    where couplings are those of a grid.
-
-    See also: Ackley, Hinton and Sejnowski 1985; Potts 1952; Osindero and Hinton 2008 (lateral and hidden units).
+class Coupled(Layers):
+    """Layers whose visible units are coupled pair by pair.
 
     Arguments:
-        hidden: number of hidden units.
+        hidden: number of hidden units that are summed out.
         couplings: `all` pairs of columns, or `grid`: the neighbours in each array.
         chains: parallel chains that estimate the partition function.
         temperatures: steps of their path.
     """
 
-    inferences: ClassVar[tuple[str, ...]] = ("pcd", "pseudolikelihood", "cd")
     allowed: Tensor
 
-    def __init__(
-        self,
-        schema: Schema,
-        *,
-        hidden: int = 0,
-        couplings: Literal["all", "grid"] = "all",
-        chains: int = 256,
-        temperatures: int = 200,
-    ) -> None:
+    def __init__(self, schema: Schema, *, hidden: int, couplings: str, chains: int, temperatures: int) -> None:
         for variable in schema.columns:
             if variable.cardinality is None:
                 raise UsageError(
-                    f"variable {variable.name!r} is {variable.support.kind}: boltzmann takes binary and categorical "
-                    "variables; state it as categorical if it has few values (rbm takes reals as well)"
+                    f"variable {variable.name!r} is {variable.support.kind}: {type(self).__name__.lower()} takes "
+                    "binary and categorical variables; state it as categorical if it has few values (rbm takes reals "
+                    "as well)"
                 )
         super().__init__(schema, hidden=hidden, chains=chains, temperatures=temperatures)
         if couplings not in COUPLINGS:
@@ -71,6 +56,37 @@ class Boltzmann(Layers):
             lateral,
             self.sites,
         )
+
+
+class Boltzmann(Coupled):
+    """A Boltzmann machine over binaries (Ising) and categories (Potts): every pair of columns may be coupled.
+
+    -E(x) = f(x)' J f(x) / 2 + b . f(x) + sum_j log(1 + exp(c_j + f(x) . W_j)), f(x) the indicators of the columns'
+    values, J zero within a column, hidden units (none by default) coupled to visible ones only, so that they can be
+    summed out; `tangled` couples them to one another too. Couplings act on deviations from the data's means, which is
+    centring. Its chains draw a column at a time, or a colour of columns where couplings are those of a grid.
+
+    See also: Ackley, Hinton and Sejnowski 1985; Potts 1952; Osindero and Hinton 2008 (lateral and hidden units).
+
+    Arguments:
+        hidden: number of hidden units.
+        couplings: `all` pairs of columns, or `grid`: the neighbours in each array.
+        chains: parallel chains that estimate the partition function.
+        temperatures: steps of their path.
+    """
+
+    inferences: ClassVar[tuple[str, ...]] = ("pcd", "pseudolikelihood", "cd")
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        hidden: int = 0,
+        couplings: Literal["all", "grid"] = "all",
+        chains: int = 256,
+        temperatures: int = 200,
+    ) -> None:
+        super().__init__(schema, hidden=hidden, couplings=couplings, chains=chains, temperatures=temperatures)
 
     def log_pseudo_likelihood(self, points: Tensor) -> Tensor:
         return self.machine().log_conditionals(points).sum(-1)

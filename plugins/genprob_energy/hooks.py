@@ -25,6 +25,13 @@ def genprob_models() -> Iterable[ModelSpec]:
         reference="Ackley, Hinton and Sejnowski 1985; Potts 1952",
     )
     yield ModelSpec(
+        name="tangled",
+        factory="genprob_energy.tangled:Tangled",
+        summary="general Boltzmann machine: hidden units coupled to the columns and to one another",
+        inferences=("pcd",),
+        reference="Ackley, Hinton and Sejnowski 1985",
+    )
+    yield ModelSpec(
         name="energy",
         factory="genprob_energy.energy:DeepEnergy",
         summary="deep energy: a network over encoded reals",

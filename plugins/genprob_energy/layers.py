@@ -218,12 +218,16 @@ class Layers(Partitioned):
         """Rows of the joint: independent where states can be listed, else long chains from kept draws."""
         exact = self.exact_draws(draws)
         if exact is not None:
-            return self.units.rows(exact)
+            return self.rows(exact)
         self.partition()
         points = self.stored.draw(draws)
         kernel = self.markov_kernel()
         for _ in range(_SETTLE):
             points = kernel.step(points, {})[0]
+        return self.rows(points)
+
+    def rows(self, points: Tensor) -> np.ndarray:
+        """Points as rows in data units."""
         return self.units.rows(points)
 
     # --- queries

@@ -111,7 +111,7 @@ class ClampedChains:
         return BlockGibbs(self.machine, self.evidence)
 
     def rows(self, points: Tensor) -> np.ndarray:
-        return self.model.units.rows(points)
+        return self.model.rows(points)
 
     def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
         weight = self.log_weight.cpu().numpy()

@@ -26,6 +26,7 @@ FAST = {
     "rbm": {"hidden": 16, "chains": 64, "temperatures": 100},
     "score": {"hidden": (16,)},
     "ssvae": SMALL,
+    "tangled": {"chains": 64, "temperatures": 50},
     "vae": SMALL,
     "wgan": SMALL,
 }
