@@ -26,7 +26,8 @@ from genprob.errors import PluginError, UsageError
 from genprob.model import Model
 from genprob.query import roles
 from genprob.query.audit import Audit
-from genprob.query.capabilities import Doubtful, Draws, ScoresGiven
+from genprob.query.believed import Believed
+from genprob.query.capabilities import Believes, Doubtful, Draws, ScoresGiven
 from genprob.query.planner import Explanation, Planner
 from genprob.query.scoring import log_conditional, log_evidence
 from genprob.request import Request, whole
@@ -89,6 +90,10 @@ class Joint:
         chosen = [line for line in map((config.get("choice") or {}).get, ("why", "contest")) if line]
         notes = [*chosen, *saved.tree["notes"], *([saved.note] if saved.note else []), *remarks]
         joint = cls(schema, model, run=run, reference=reference, rows=config["rows"], notes=notes)
+        if isinstance(model, Believes):
+            tree = joint.posterior
+            if tree is not None:
+                model.believe(Believed.of(tree, place), reference)
         if checkpoint is None:
             joint.calibration = auditing.read(run)
         return joint

@@ -120,7 +120,8 @@ class Request:
 
         factory = plugins.resolve(self._spec().factory, enabled=True)
         given = {name: _object(pick(factory, name), value) for name, value in self.options.items()}
-        return capable(factory)(schema, **given)
+        sampled = plugins.find("inference", self.inference["name"]).programs
+        return capable(factory, sampled=sampled)(schema, **given)
 
     def program(self, model: Model) -> Program:
         """The inference's phases for a model."""

@@ -15,6 +15,7 @@ from genprob.data.schema import Variable
 from genprob.engine.kernels.smc import Path
 from genprob.engine.transition import Kernel
 from genprob.query.batch import QueryBatch
+from genprob.query.believed import Believed
 from genprob.query.completion import Completion
 from genprob.query.log_evidence import LogEvidence
 from genprob.results.record import Marginal
@@ -70,6 +71,34 @@ class Declares(Protocol):
 
     def declared(self) -> tuple[Variable, ...]:
         """They, with the role `latent` (each row has its own) or `parameter` (all rows share it)."""
+        ...
+
+
+@runtime_checkable
+class Believes(Declares, Protocol):
+    """A model whose parameters are known by draws given the rows it was fitted to.
+
+    Attributes:
+        believed: the draws, None before there are any.
+        law: what its probabilities are of.
+    """
+
+    believed: Believed | None
+    law: str
+
+    def believe(self, believed: Believed, reference: Batch) -> None:
+        """Takes over the draws of a fit, and some of its rows."""
+        ...
+
+    def unpredictable(self, queries: QueryBatch) -> list[str]:
+        """Why each query has no answer by draws of the parameters; empty where it has."""
+        ...
+
+    def predict(self, queries: QueryBatch, index: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """For each query and each of the draws `index [J]` a row `[Q, J, width]` and log p(evidence | it), `[Q, J]`.
+
+        A row has the parameters of its draw, what is given by points as it is given, and the rest drawn.
+        """
         ...
 
 

@@ -42,11 +42,11 @@ def answers(
     index = torch.stack([torch.randperm(total)[torch.arange(draws) % total] for _ in range(queries)]).numpy()
     drawn = np.take_along_axis(values, index[..., None], 1)
     drawn[lost] = np.nan
-    wider = np.sqrt(total / np.maximum(ess, 1.0))
+    factor = np.sqrt(total / np.maximum(ess, 1.0))
     blank = np.full(queries, np.nan)
     return Answers(
         values=drawn[:, None],
-        marginals={name: _wider(marginal, wider) for name, marginal in marginals.items()},
+        marginals={name: wider(marginal, factor) for name, marginal in marginals.items()},
         log_evidence=blank,
         log_evidence_se=blank,
         ess=np.where(lost, 0.0, ess),
@@ -65,7 +65,9 @@ def _failure(lost: bool, worst: float, ess: float) -> str:
     return f"{ess:.0f} effective draws are fewer than {LEAST_ESS:.0f}" if ess < LEAST_ESS else ""
 
 
-def _wider(marginal: Marginal, factor: np.ndarray) -> Marginal:
+def wider(marginal: Marginal, factor: np.ndarray) -> Marginal:
+    """The marginal with its errors `factor [Q]` times as large."""
+
     def scaled(error: np.ndarray | None) -> np.ndarray | None:
         return None if error is None else error * factor.reshape(-1, *[1] * (error.ndim - 1))
 

@@ -43,6 +43,13 @@ def genprob_strategies() -> Iterable[StrategySpec]:
         rank=19,
     )
     yield StrategySpec(
+        name="posterior",
+        factory="genprob.query.strategies.posterior:PosteriorDraws",
+        summary="draws of a fitted program's parameters, weighed by new evidence",
+        rank=19,
+        reference="Gelfand, Dey and Chang 1992",
+    )
+    yield StrategySpec(
         name="importance",
         factory="genprob.query.strategies.importance:Importance",
         summary="self-normalised importance sampling from the model's proposals",

@@ -21,6 +21,7 @@ from genprob.data.batch import Batch
 from genprob.data.schema import Variable
 from genprob.data.support import Positive
 from genprob.engine import sites
+from genprob.engine.capabilities import Posterior
 from genprob.engine.sites import Site
 from genprob.errors import PluginError
 from genprob.model import EMISSION, Model
@@ -259,7 +260,7 @@ class LatentProgram(Model):
 
     def _rows(self, queries: QueryBatch, copies: int) -> Batch:
         """Each query `copies` times, as rows that know what can be said by a value."""
-        values, known = _told(queries)
+        values, known = filled(queries)
         heads = self._emitting()
         dtype, device = self.precision, heads.offset.device
         repeated = torch.as_tensor(values, dtype=dtype, device=device).repeat_interleave(copies, 0)
@@ -284,26 +285,30 @@ class LatentProgram(Model):
         return heads.shifted(parameters).expand(rows, heads.width)
 
 
-def capable(factory: Callable[..., Any]) -> Callable[..., Any]:
-    """The factory of the same model with the capabilities of `LatentProgram`, if it is a program without its own.
+def capable(factory: Callable[..., Any], *, sampled: bool = False) -> Callable[..., Any]:
+    """The factory of the same model with the capabilities of a program, if it is a program without its own.
 
-    A factory is left alone unless it is a `Model` with a model and a guide and neither draws nor proposes.
+    Those of `LatentProgram` where it has a guide; where its unknowns are `sampled`, those of `PosteriorPredictive`. A
+    factory is left alone unless it is a `Model` with a model that neither draws nor proposes.
     """
     if not isinstance(factory, type) or not issubclass(factory, Model) or issubclass(factory, LatentProgram):
         return factory
-    program = factory.model is not Model.model and factory.guide is not Model.guide
-    if not program or issubclass(factory, Draws) or issubclass(factory, Proposes):
+    if factory.model is Model.model or issubclass(factory, Draws) or issubclass(factory, Proposes):
         return factory
-    return _extended(factory)
+    if sampled and not issubclass(factory, Posterior):
+        from genprob.query.predictive import PosteriorPredictive  # which stands on this module
+
+        return _extended(factory, PosteriorPredictive)
+    return factory if factory.guide is Model.guide else _extended(factory, LatentProgram)
 
 
 @functools.cache
-def _extended(factory: type[Model]) -> type[Model]:
+def _extended(factory: type[Model], base: type[Model]) -> type[Model]:
     about = {name: getattr(factory, name) for name in ("__module__", "__qualname__", "__doc__")}
-    return types.new_class(factory.__name__, (factory, LatentProgram), exec_body=lambda space: space.update(about))
+    return types.new_class(factory.__name__, (factory, base), exec_body=lambda space: space.update(about))
 
 
-def _told(queries: QueryBatch) -> tuple[np.ndarray, np.ndarray]:
+def filled(queries: QueryBatch) -> tuple[np.ndarray, np.ndarray]:
     """Values `[Q, width]` within the supports for the guide to see, and where there is one."""
     values, known = np.zeros(queries.kind.shape), np.zeros(queries.kind.shape, dtype=bool)
     for j, variable in enumerate(queries.schema.columns):
