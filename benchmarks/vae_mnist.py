@@ -270,13 +270,12 @@ def page(results: Mapping[str, Any], quadrants: list[dict[str, Any]] | None, cho
                 "model": name,
                 "training": found["trained"],
                 "coordinates in use": f"{found['active']} of {LATENT}",
-                "-bound, 1 draw": round(-bounds[1][0], 2),
                 "-log p, 200 draws": round(-bounds[200][0], 2),
                 "se": round(bounds[200][1], 2),
                 "kind": "lower bound of log p",
             }
         )
-    sizes = sorted(next(iter(results.values()))["few"])
+    sizes = sorted(next(iter(results.values()))["few"])[1:]  # a single draw may be the prior's
     curve = [
         {"model": name, **{f"{k} draws": f"{-v['few'][k][0]:.2f} +- {v['few'][k][1]:.2f}" for k in sizes}}
         for name, v in results.items()
