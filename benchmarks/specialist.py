@@ -205,7 +205,10 @@ TEXT = (
     "below 1 are genprob's wins; intervals resample the held-out rows, not the training.\n\n"
     "To genprob a hole is a cell of which nothing is known, wherever it comes from; LightGBM sees that it is a hole.\n"
     "Where holes tell something the specialist gains by it: in yrbss 73 % of those who leave `race` blank are\n"
-    "hispanic, 14 % of the others. The last column is the ratio on the rows without holes."
+    "hispanic, 14 % of the others; in credit_data 80 % of those whose `Income` is blank are freelance, 17 % of the\n"
+    "others. The last column is the ratio on the rows without holes. Where genprob loses most, `Home` in credit_data,\n"
+    "single values decide: of 549 without assets whose `Expenses` are not exactly 35, 45, 60, 75 or 90, 543 rent. Trees\n"
+    "cut such values out; the network sees numbers through sixteen quantile bins."
 )
 
 
