@@ -58,6 +58,7 @@ def generator(model: Game, contest: Contest, rows: Choice = everyone) -> Loss:
     `original` is the minimax game itself, whose gradient vanishes when the critic is sure; `logistic` the form that
     does not saturate. A model that `Infers` makes its pairs of both sides: it also lowers what gives its data away.
     """
+    infers = isinstance(model, Infers)  # a protocol is slow to ask: once, not every step
 
     def wins(score: Tensor) -> Tensor:
         if contest == "wasserstein":
@@ -68,7 +69,7 @@ def generator(model: Game, contest: Contest, rows: Choice = everyone) -> Loss:
         assert batch is not None
         played = rows(batch)
         value = wins(model.judge(model.generate(len(played))))
-        return value + wins(-model.judge(model.points(played))) if isinstance(model, Infers) else value
+        return value + wins(-model.judge(model.points(played))) if infers else value
 
     return loss
 

@@ -28,6 +28,7 @@ def denoising(model: Score, least: float, most: float, match: Match = "score") -
     Points that are NaN are holes: the score of the other points is matched. What an `Auxiliary` model lowers besides
     is added.
     """
+    penalised = model if isinstance(model, Auxiliary) else None  # a protocol is slow to ask: once, not every step
 
     def loss(blocks: Blocks, batch: Batch | None) -> Tensor:
         assert batch is not None
@@ -45,6 +46,6 @@ def denoising(model: Score, least: float, most: float, match: Match = "score") -
         scale, unit = noise.reshape(-1, *[1] * (data.ndim - 1)), torch.randn_like(data)
         error = (scale * model.score(data + scale * unit, noise) + unit).square()
         value = (weight * torch.where(torch.isnan(data), 0.0, error).flatten(1).sum(1)).mean()
-        return value + model.auxiliary(batch).mean() if isinstance(model, Auxiliary) else value
+        return value if penalised is None else value + penalised.auxiliary(batch).mean()
 
     return loss
