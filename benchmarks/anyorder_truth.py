@@ -17,13 +17,7 @@ from genprob.query.orders import given_points, score_points
 SEED, STEPS, TEST, ORDERS = 0, 400, 400, 24
 ROWS = (100, 400, 1600, 6400)
 BASE = 1600
-OPTIONS: tuple[dict[str, Any], ...] = (
-    {"members": 2},
-    {"members": 4},
-    {"consistency": 0.3},
-    {"consistency": 1.0},
-    {"consistency": 3.0},
-)
+OPTIONS: tuple[dict[str, Any], ...] = ({"members": 2}, {"consistency": 1.0})
 
 
 def main() -> None:

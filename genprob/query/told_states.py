@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from genprob.data.schema import Variable
 from genprob.data.support import Interval
@@ -54,23 +55,27 @@ def summed(model: AnyOrder, given: Paths, queries: QueryBatch) -> Paths:
     values, known, member = given.values[row].clone(), given.known[row].clone(), given.member[row]
     log_weight = torch.full((len(queries), most, members), -torch.inf, dtype=torch.float64, device=device)
     points, step = known.clone(), most * members
+    alike: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = {}
     for q, (columns, states, log_likelihood) in enumerate(pieces):
         rows = torch.arange(q * step, q * step + len(states) * members, device=device).reshape(-1, members)
-        table = torch.as_tensor(states, device=device).repeat_interleave(members, 0)
-        values[rows.reshape(-1)[:, None], torch.as_tensor(columns, device=device)] = table
-        known[rows.reshape(-1)[:, None], torch.as_tensor(columns, device=device)] = True
+        place = torch.as_tensor(columns, device=device)
+        values[rows[..., None], place] = torch.as_tensor(states, device=device)[:, None]
+        known[rows[..., None], place] = True
+        log_weight[q, : len(states)] = torch.as_tensor(log_likelihood, device=device)[:, None] + given.log_weight[q]
+        alike.setdefault(tuple(columns), []).append((rows, log_weight[q, : len(states)]))
+    for columns, same in alike.items():
         orders, _ = some_orders(len(columns), math.factorial(MOST_PIECES))
         turn = torch.full((len(orders), known.shape[1]), len(columns), device=device)
-        turn[:, columns] = orders.to(device)
+        turn[:, list(columns)] = orders.to(device)
         for m in range(members):
-            mine = rows[:, m]
-            parts = []
+            mine, parts = torch.cat([rows[:, m] for rows, _ in same]), []
             for some in mine.split(max(1, _ROWS // len(orders))):
-                asked = known[some] & ~points[some]
                 every = turn.expand(len(some), -1, -1)
-                parts.append(torch.logsumexp(along(model, values[some], asked, every, points[some], m), 1))
-            scored = torch.cat(parts) - math.log(len(orders)) + torch.as_tensor(log_likelihood, device=device)
-            log_weight[q, : len(states), m] = scored + given.log_weight[q, m]
+                each = along(model, values[some], known[some] & ~points[some], every, points[some], m)
+                parts.append(torch.logsumexp(each, 1) - math.log(len(orders)))
+            scored = torch.cat(parts).split([len(rows) for rows, _ in same])
+            for (_, weight), log_p in zip(same, scored, strict=True):
+                weight[:, m] += log_p
     # The mean over paths has to be the evidence: the sum over states, the mean over members.
     log_weight = log_weight.reshape(len(queries), -1) + math.log(most)
     family = torch.arange(step, device=device).expand(len(queries), -1)

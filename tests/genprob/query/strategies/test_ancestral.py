@@ -289,8 +289,8 @@ def test_rows_that_descend_from_one_count_as_one(monkeypatch):
     torch.manual_seed(0)
     answers = ancestral.Ancestral().answer(joint(model), batch, 10, 400)
     said, spread = answers.log_evidence_se.mean(), answers.log_evidence.std()
-    assert 0.6 * spread < said < 2 * spread
-    assert answers.ess.mean() < 300  # all 400 weigh alike after they were resampled
+    assert 0.8 * spread < said < 1.5 * spread  # by their own weights they would claim half of it
+    assert answers.ess.mean() < 150
 
 
 def test_one_piece_of_evidence_is_worth_as_many_draws_as_were_made(model, monkeypatch):
