@@ -207,8 +207,8 @@ TEXT = (
     "Where holes tell something the specialist gains by it: in yrbss 73 % of those who leave `race` blank are\n"
     "hispanic, 14 % of the others; in credit_data 80 % of those whose `Income` is blank are freelance, 17 % of the\n"
     "others. The last column is the ratio on the rows without holes. Where genprob loses most, `Home` in credit_data,\n"
-    "single values decide: of 549 without assets whose `Expenses` are not exactly 35, 45, 60, 75 or 90, 543 rent. Trees\n"
-    "cut such values out; the network sees numbers through sixteen quantile bins."
+    "single values decide: of 549 without assets whose `Expenses` are not exactly 35, 45, 60, 75 or 90, 543 rent.\n"
+    "Trees cut such values out; the network sees numbers through sixteen quantile bins."
 )
 
 
