@@ -21,6 +21,10 @@ MOST_COLUMNS = 100
 """Columns up to which it is: its steps grow dearer with them."""
 
 
+MOST_NUMBERS = 500
+"""Numbers a row above which the default model's matrices take minutes, which is said."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """A model, the reason for it in a line, and the model it is to be compared with on held-out rows, if any."""
@@ -70,7 +74,10 @@ def choose(table: Table) -> Choice:
     """
     rows, columns = len(table), table.schema.width
     slow = f"{RIVAL} (model={RIVAL!r}, --model {RIVAL}) takes about a minute and is often more accurate"
-    if any(v.shape for v in table.schema):
+    numbers = sum(v.cardinality is None for v in table.schema.columns)
+    if numbers > MOST_NUMBERS:
+        why = f"{numbers} numbers a row, over which it inverts matrices: slow; model vae (--model vae) does without"
+    elif any(v.shape for v in table.schema):
         why = f"{columns} cells a row, some in arrays; other models take longer (genprob models)"
     elif rows < LEAST_ROWS:
         why = f"{rows} rows, fewer than {LEAST_ROWS}; {slow}" if rows >= LEAST_ROWS // 10 else f"{rows} rows are few"

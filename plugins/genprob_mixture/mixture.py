@@ -15,6 +15,7 @@ from genprob.data.batch import Batch
 from genprob.data.encoders import Encoder
 from genprob.data.schema import Schema
 from genprob.errors import UsageError
+from genprob.memory import require
 from genprob.model import Model
 from genprob.query.batch import QueryBatch
 from genprob_mixture import cloud, conditional, em, gaussian, start
@@ -23,6 +24,8 @@ from genprob_mixture.rows import Rows, encode
 from genprob_mixture.tables import Tables, negative_binomial
 
 COVARIANCES = ("full", "diagonal", "low-rank")
+_COPIES = 5
+"""Matrices per component that a step of EM holds: factor, covariance, swept, second moments, their update."""
 
 
 class Mixture(Model):
@@ -77,6 +80,7 @@ class Mixture(Model):
         self.encoder = Encoder(schema, transform=transform)
         self.tables = Tables.of(schema)
         d = len(self.encoder)
+        self._require_memory(components or 1)
         self.rank = min(rank, max(1, d - 1))
         self.shrinkage = float(2 * (d + 2) if shrinkage is None else shrinkage)
         self.smoothing = smoothing
@@ -98,6 +102,7 @@ class Mixture(Model):
     def build(self, structure: dict[str, Any]) -> None:
         """Allocates the parameters of K components."""
         self.components = k = int(structure["components"])
+        self._require_memory(k)
         d, c, device = len(self.encoder), len(self.tables.counts), self.floor.device
 
         def parameter(*shape: int) -> nn.Parameter:
@@ -112,6 +117,15 @@ class Mixture(Model):
             self.loading, self.log_scale = parameter(k, d, self.rank), parameter(k, d)
         self.table = parameter(k, self.tables.width)
         self.log_mean, self.log_size = parameter(k, c), parameter(k, c)
+
+    def _require_memory(self, components: int) -> None:
+        """`ResourceError` where the matrices of a fit would not fit into memory."""
+        d = len(self.encoder)
+        require(
+            8 * d * d * components * _COPIES,
+            f"a mixture of {components} components over {d} numbers a row (a matrix of {d} x {d} for each)",
+            "ignore some of them (schema={name: 'ignore'}, --ignore NAME), or take another model such as vae",
+        )
 
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
         """Fits the encoder, chooses the number of components where not given, and places the components."""

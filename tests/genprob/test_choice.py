@@ -25,6 +25,7 @@ def table(rows: int, columns: int = 3, shape: tuple[int, ...] = ()) -> Table:
         (choice.LEAST_ROWS, choice.MOST_COLUMNS + 1, (), "mixture", None),
         (choice.LEAST_ROWS, 1, (2, 2), "mixture", None),
         (3, 1, (), "mixture", None),
+        (30, choice.MOST_NUMBERS + 1, (), "mixture", None),
     ],
 )
 def test_rows_columns_and_arrays_decide(rows, columns, shape, model, rival):
@@ -36,6 +37,11 @@ def test_rows_columns_and_arrays_decide(rows, columns, shape, model, rival):
 def test_the_reason_names_the_other_model_where_it_is_worth_a_thought():
     assert "--model anyorder" in choose(table(2000)).why
     assert "anyorder" not in choose(table(100)).why
+
+
+def test_many_numbers_are_said_to_be_slow():
+    assert "--model vae" in choose(table(30, choice.MOST_NUMBERS + 1)).why
+    assert "--model vae" in choose(table(30, 1, (30, 20))).why
 
 
 def test_a_network_that_is_not_enabled_is_not_chosen(monkeypatch):
