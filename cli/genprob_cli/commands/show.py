@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from genprob_cli.answer import Answer
 from genprob_cli.examples import examples
+
+if TYPE_CHECKING:
+    from genprob.engine.run import Run
 
 
 @examples("genprob show answer.nc", "genprob show runs/a", "genprob show runs/a --json")
@@ -68,9 +71,39 @@ def _run(path: Path) -> Answer:
         ],
         "results": sorted(file.name for file in run.results.glob("*.nc")),
     }
+    unknown = _unknowns(run)
+    if unknown:
+        document["posterior"] = unknown
     state = "finished" if run.finished else "not finished: resume it with genprob fit DATA --out RUN --resume"
     rows = [(v.name, v.support.text(), v.measure.text() if v.measure else None, v.unit, v.note) for v in schema]
     head = f"{config['model']} by {config['inference']['name']}, {config['rows']} rows, step {run.step} ({state})"
     chosen = config.get("choice") or {}
     why = [f"chosen: {chosen[key]}" for key in ("why", "contest") if key in chosen]
-    return Answer(document, stack(head, *why, "", table(("variable", "support", "measure", "unit", "why"), rows)))
+    listed = [table(("variable", "support", "measure", "unit", "why"), rows)]
+    if unknown:
+        columns = ("posterior", "role", "dims", "mean", "sd", "q05", "q95")
+        lines = [tuple(row.get(name) for name in ("name", *columns[1:])) for row in unknown]
+        listed += ["", table(columns, lines)]
+    return Answer(document, stack(head, *why, "", *listed))
+
+
+def _unknowns(run: Run) -> list[dict[str, Any]]:
+    """What a run knows of a program's unknowns by draws, one row each; arrays without numbers."""
+    import xarray as xr
+
+    import genprob
+    from genprob.engine.run import POSTERIOR
+
+    if POSTERIOR not in run.files():
+        return []
+    tree = genprob.open(run.path / POSTERIOR)
+    assert isinstance(tree, xr.DataTree)
+    rows: list[dict[str, Any]] = []
+    for name, draws in tree["posterior"].to_dataset().data_vars.items():
+        dims = [str(dim) for dim in draws.dims[2:]]
+        row: dict[str, Any] = {"name": str(name), "role": draws.attrs.get("role", ""), "dims": ", ".join(dims)}
+        if not dims:
+            q05, q95 = (float(q) for q in draws.quantile([0.05, 0.95]))
+            row |= {"mean": float(draws.mean()), "sd": float(draws.std()), "q05": q05, "q95": q95}
+        rows.append(row)
+    return rows
