@@ -38,6 +38,8 @@ def probability(
     _check(joint, event, rows)
     known = roles.queries(joint, rows, tuple(event))
     both = QueryBatch.from_evidence(known.schema, [row | dict(event) for row in rows])
+    if roles.extended(known, joint.schema):  # what a program has no law of need not be asked to weigh an event
+        both = replace(both, asked=np.zeros_like(both.asked))
     below, above = asked(joint, known, 1, seed, budget), asked(joint, both, 1, seed, budget)
     value = np.exp(np.minimum(above.log_evidence - below.log_evidence, 0.0))
     error = value * np.hypot(above.log_evidence_se, below.log_evidence_se)

@@ -94,8 +94,8 @@ class PosteriorDraws:
 def _mixing(believed: Believed, queries: QueryBatch, values: np.ndarray, index: torch.Tensor) -> np.ndarray:
     """`[Q]`, effective draws for each draw: of all draws kept where parameters alone are asked, else of those used."""
     asked = [name for name in queries.targets if name in believed.draws]
-    if set(asked) == set(queries.targets):
-        return np.full(len(queries), min(believed.ess[name] for name in asked) / len(index))
+    if len(asked) == len(queries.targets):
+        return np.full(len(queries), min(believed.ess[name] for name in asked or believed.draws) / len(index))
     columns = [c for n in queries.targets for c in range(queries.schema.width)[queries.schema.slices[n]][:_MOST_CELLS]]
     each = len(index) // believed.chains
     apart = values[..., columns].reshape(len(queries), believed.chains, each, -1)

@@ -150,6 +150,7 @@ def test_covariates_and_latents_of_a_new_row():
     assert answer.attrs["log_evidence"] == pytest.approx(stats.norm.logpdf(0.5, 0, 0.3))
     with pytest.raises(UsageError, match="takes 'x' as given and has no law of it: give its value"):
         joint.query(["y"], strategy="posterior")
+    assert 0.5 < float(joint.probability({"slope": genprob.Within(None, 0.9)})) <= 1  # no x has to be said
     answer = joint.query(["y"])  # over the x of the rows fitted
     assert answer.attrs["strategy"] == "rejection"
     mixed = np.c_[np.ones(15), x]
