@@ -186,7 +186,10 @@ def walk(model: AnyOrder, paths: Paths, root: Contexts | None, index: Tensor, as
 def _turns(pending: Tensor, queries: int, draws: int) -> Tensor:
     """When each cell comes, the largest first; few orders a query where many cells are pending."""
     device, width = pending.device, pending.shape[1]
-    if draws <= _SHARED or int(pending.sum(1).max()) <= _WIDE:
+    most = int(pending.sum(1).max()) if len(pending) else 0
+    if most <= 1:
+        return torch.zeros(1, width, device=device).expand(pending.shape)
+    if draws <= _SHARED or most <= _WIDE:
         return torch.rand(pending.shape, device=device)
     orders = torch.rand(queries, _SHARED, width, device=device)
     return orders[:, torch.arange(draws, device=device) % _SHARED].reshape(-1, width)
