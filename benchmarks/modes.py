@@ -95,8 +95,8 @@ uniform, in nats; CPU seconds are of a fit with its draws. Draws of
 
 ![draws](modes.png)
 
-Published figures on the same two laws, for scale, as the papers tell them; nothing of it was run here, and training
-there is far longer:
+Published figures on the same two laws, for scale. Nothing of it was run here, training there is far longer, and the
+figures were written down without the papers at hand: look them up before quoting them.
 
 | data | method | modes covered | share of good draws | reverse KL | from |
 |---|---|---|---|---|---|
