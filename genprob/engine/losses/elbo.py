@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyro
 from pyro.infer import TraceEnum_ELBO
 from torch import Tensor
 
@@ -32,8 +33,13 @@ def elbo(model: Model, *, particles: int = 1, beta: float = 1.0, amortise: float
 
     def loss(blocks: Blocks, batch: Batch | None) -> Tensor | tuple[Tensor, Metrics]:
         assert batch is not None
-        if not plain:
+        first = not plain
+        if first:
             plain.append(rowwise(model, batch))
+        with pyro.validation_enabled(first):  # later, numbers that are none end the fit in words
+            return _lowered(batch)
+
+    def _lowered(batch: Batch) -> tuple[Tensor, Metrics]:
         if not plain[0]:
             if beta != 1:
                 raise UsageError(f"{type(model).__name__}: beta needs latents that are drawn, each in its row")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pyro
 import torch
 from torch import Tensor
 
@@ -32,13 +33,18 @@ def iwae(model: Model, *, k: int = 5, beta: float = 1.0, doubly: bool = True, am
 
     def loss(blocks: Blocks, batch: Batch | None) -> tuple[Tensor, Metrics]:
         assert batch is not None
-        if not checked:
+        first = not checked
+        if first:
             checked.append(rowwise(model, batch))
         if not checked[0]:
             raise UsageError(
                 f"{type(model).__name__}: iwae needs latents that the guide draws row by row from laws whose draws "
                 "have gradients; use elbo"
             )
+        with pyro.validation_enabled(first):  # later, numbers that are none end the fit in words
+            return _lowered(batch)
+
+    def _lowered(batch: Batch) -> tuple[Tensor, Metrics]:
         drawn = weights(model, batch, k, stopped=doubly)
         if doubly and len(drawn.latents) > 1:
             raise UsageError(f"{type(model).__name__}: doubly needs a single latent site; set inference.doubly=false")

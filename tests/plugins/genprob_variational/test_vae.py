@@ -9,7 +9,7 @@ from sklearn.decomposition import FactorAnalysis
 
 import genprob
 from genprob.engine.losses.weights import weights
-from genprob.errors import UsageError
+from genprob.errors import Diverged, UsageError
 from genprob_variational.vae import VAE
 
 from .conftest import NAMES, Exact, linear, whole
@@ -95,3 +95,13 @@ def test_a_collapsed_posterior_is_remarked(reals, rows):
 
 def test_a_fit_says_how_much_of_the_code_is_in_use(joint):
     assert any("coordinates in use" in note for note in joint.notes)
+
+
+def test_a_loss_that_is_no_number_ends_the_fit_and_keeps_the_last_good_checkpoint(table, tmp_path):
+    inference = {"name": "elbo", "lr": 1e30, "clip": None, "holdout": 0.0}
+    with pytest.raises(Diverged, match="last good checkpoint is kept") as caught:
+        genprob.fit(table, VAE, out=tmp_path / "run", steps=100, latent=2, hidden=(), inference=inference)
+    assert caught.value.exit_code == 7 and "\n" not in str(caught.value)
+    kept = genprob.load(tmp_path / "run")
+    assert all(torch.isfinite(p).all() for p in kept.model.parameters())
+    assert np.isfinite(kept.log_prob({name: column[:3] for name, column in table.items()})["log_prob"].values).all()
