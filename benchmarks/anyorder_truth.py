@@ -30,7 +30,7 @@ def main() -> None:
             {
                 "rows": rows,
                 "options": ", ".join(f"{k}={v:g}" for k, v in options.items()) or "none",
-                **{k: float(np.mean([one[k] for one in found])) for k in found[0]},
+                **{k: _mean([one[k] for one in found]) for k in found[0]},
             }
             for rows, options in plan
             for found in [[measure(rows, options, seed) for seed in chosen.seeds]]
@@ -44,6 +44,11 @@ def main() -> None:
         f"Means over seeds {', '.join(map(str, chosen.seeds))} of data and training."
     )
     tables.write("anyorder_truth", "Anyorder beside the truth", text, table, SEED, ("torch", "numpy"))
+
+
+def _mean(values: list[float]) -> float | None:
+    """The mean, or nothing where it does not apply."""
+    return float(np.mean(values)) if np.isfinite(values).all() else None
 
 
 def measure(rows: int, options: dict[str, Any], seed: int) -> dict[str, float]:
