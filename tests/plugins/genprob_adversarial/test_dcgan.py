@@ -41,13 +41,15 @@ def test_the_critic_reads_each_pixel_where_it_is(joint):
     """A pixel of the point moves the first convolution only around its own place."""
     critic, heads = joint.model.critic, joint.model.heads
     assert isinstance(critic, ConvCritic)
-    base, pixel = torch.zeros(1, heads.width), joint.schema.slices["image"].start + 1 * 6 + 4
-    other = base.clone()
-    other[0, heads.taken("image")[1 * 6 + 4]] = 1.0
-    assert pixel == 10
-    first = critic.convolutions[0][0]
-    planes = [point[:, critic.columns[0]].reshape(1, 1, 6, 6) for point in (base, other)]
-    moved = (first(planes[1]) - first(planes[0])).abs().sum((0, 1)).nonzero().tolist()
+    base = torch.zeros(2, heads.width)
+    base[1, heads.taken("image")[1 * 6 + 4]] = 1.0
+    seen = []
+    hook = critic.convolutions[0][0].register_forward_hook(
+        lambda _module, _inputs, output: seen.append(output.detach())
+    )
+    joint.model.judge(base)
+    hook.remove()
+    moved = (seen[0][1] - seen[0][0]).abs().sum(0).nonzero().tolist()
     assert moved == [[0, 2], [1, 2]]
 
 
