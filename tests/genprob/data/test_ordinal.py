@@ -10,6 +10,7 @@ from genprob.data.schema_file import from_toml, to_toml
 from genprob.data.support import Categorical, parse
 from genprob.errors import UsageError
 from genprob.query.grammar import parse_given, parse_given_json
+from genprob.results.vocabulary import parse_schema
 from genprob_cli import app
 
 SIZES = ("small", "middle", "large", "extra large")
@@ -49,7 +50,8 @@ def test_ordered_labels_of_a_frame_are_ordinal_and_stay_so(frame, joint):
 
 def test_an_answer_that_was_written_knows_the_order(joint, tmp_path):
     joint.query("size", {"x": 1.0}, draws=10, out=tmp_path / "a.nc")
-    assert "ordinal(" in str(genprob.open(tmp_path / "a.nc").attrs["schema"])
+    kept = parse_schema(str(genprob.open(tmp_path / "a.nc").attrs["schema"]))
+    assert kept["size"].support == Categorical(SIZES, ordered=True)
 
 
 @pytest.mark.parametrize(
