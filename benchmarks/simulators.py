@@ -141,7 +141,8 @@ TEXT = (
     "many of each. C2ST is the accuracy with which a random forest of 100 trees tells 2,000 draws from 2,000 draws\n"
     "of the exact conditional (`genprob.testing`), five folds: .5 is perfect, lower is better. `Simformer` is the\n"
     "paper's figure without known structure; its references are the ends of short Markov chains, ours are exact.\n"
-    "The standard error is over queries; training is one seed."
+    "The standard error is over queries; training is one seed, and the queries are few where the table says so: an\n"
+    "aim is met or missed only beyond two standard errors."
 )
 
 
