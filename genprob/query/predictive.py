@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from genprob.data.batch import Batch
 from genprob.data.schema import Variable
-from genprob.data.support import Real
+from genprob.data.support import Interval, Real
 from genprob.engine import sites
 from genprob.engine.unknowns import PLATE, written
 from genprob.errors import UsageError
@@ -50,10 +50,13 @@ class PosteriorPredictive(Model):
     law = "posterior predictive"
     believed: Believed | None = None
     reference: Batch
+    _tangled: str = ""
 
     def believe(self, believed: Believed, reference: Batch) -> None:
         """Takes the draws of the fit over, and rows whose covariates the joint is sampled with."""
         self.believed, self.reference = believed, reference
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            self._tangled = self._read_too_early()
 
     @torch.no_grad()
     def declared(self) -> tuple[Variable, ...]:
@@ -80,6 +83,9 @@ class PosteriorPredictive(Model):
         covariates = [v for v in schema if v.name not in nodes]
         out = []
         for q, rows in enumerate(self._rows_matter(queries)):
+            if rows and self._tangled:
+                out.append(self._tangled)
+                continue
             without = next((v.name for v in covariates if (queries.kind[q, schema.slices[v.name]] != POINT).any()), "")
             if rows and summed:
                 out.append(f"discrete site {summed[0]!r} was summed out, so there are no draws of it")
@@ -119,8 +125,10 @@ class PosteriorPredictive(Model):
         nothing = QueryBatch.empty(self.schema, 1)
         nodes = self._nodes({}, self._blank(1))
         summed = [name for name in self._sampled(nodes, inside=False) if name not in self.believed.draws]
-        if summed:
-            raise UsageError(f"discrete site {summed[0]!r} was summed out, so there are no draws of it")
+        if summed or self._tangled:
+            raise UsageError(
+                self._tangled or f"discrete site {summed[0]!r} was summed out, so there are no draws of it"
+            )
         held = [v.name for v in self.schema if v.name not in nodes]
         index = torch.randint(len(self.believed), (draws,))
         if not held:
@@ -159,6 +167,30 @@ class PosteriorPredictive(Model):
         return torch.stack([self.score_rows(replace(batch, observed=batch.observed & mask)) for mask in masks])
 
     # --- inside
+
+    def _read_too_early(self) -> str:
+        """What is wrong where a site depends on a variable whose own site comes after it."""
+        assert self.believed is not None
+        batch = self._blank(1)
+        theta = {name: draws[0] for name, draws in self.believed.draws.items()}
+        first = self._nodes(theta, batch)
+        fixed = theta | {name: first[name]["value"] for name in self._sampled(first, inside=True)}
+        order = [name for name in first if name in self.schema]
+
+        def told(batch: Batch, names: list[str]) -> list[Tensor]:
+            nodes = self._nodes(fixed, batch)
+            with written(self.precision, checked=False):
+                return [sites.bare(nodes[n]["fn"]).log_prob(first[n]["value"]) for n in names]
+
+        for j, name in enumerate(order):
+            values, columns, v = batch.values.clone(), self.schema.slices[name], self.schema[name]
+            low = v.support.lo if isinstance(v.support, Interval) else None
+            values[:, columns] = values[:, columns] + 1 if low is None else 0.9 * values[:, columns] + 0.1 * low
+            changed = told(replace(batch, values=values), order[:j])
+            for other, before, after in zip(order, told(batch, order[:j]), changed, strict=False):
+                if not torch.equal(before, after):
+                    return f"the program draws {other!r} before {name!r}, which it depends on; put {name!r} first"
+        return ""
 
     def _thinned(self) -> Tensor:
         assert self.believed is not None

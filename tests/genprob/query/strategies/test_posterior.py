@@ -187,3 +187,40 @@ def test_assignments_by_enumeration_and_quadrature():
     answer = joint.query(["x"], {"k": "0"})
     close(answer, "x", centre - 2, (weight @ (grid - centre) ** 2 + 0.49) ** 0.5)
     assert answer.attrs["log_evidence"] == pytest.approx(np.log(0.3), abs=1e-6)
+
+
+class Tangled(genprob.Model):
+    """y is drawn before x, which it depends on; and a flag of the whole."""
+
+    def model(self, batch):
+        mu = pyro.sample("mu", dist.Normal(0.0, 2.0))
+        with batch.plate():
+            pyro.sample("y", dist.Normal(batch["x"] + mu, 0.5), obs=batch["y"])
+            pyro.sample("x", dist.Normal(mu, 1.0), obs=batch["x"])
+
+
+class Flagged(genprob.Model):
+    """A discrete unknown of the whole."""
+
+    def model(self, batch):
+        flag = pyro.sample("flag", dist.Bernoulli(0.5))
+        mu = pyro.sample("mu", dist.Normal(0.0, 2.0))
+        with batch.plate():
+            pyro.sample("x", dist.Normal(mu + flag, 1.0), obs=batch["x"])
+            pyro.sample("y", dist.Normal(mu, 1.0), obs=batch["y"])
+
+
+@pytest.mark.parametrize(
+    ("model", "told"),
+    [(Tangled, "draws 'y' before 'x', which it depends on; put 'x' first"), (Flagged, "'flag' was summed out")],
+)
+def test_programs_whose_rows_cannot_be_predicted_still_have_parameters(model, told):
+    method = {"name": "nuts", "chains": 4, "warmup": 30}
+    joint = genprob.fit(
+        {"x": X, "y": X + 1}, model, inference=method, schema={"x": "real", "y": "real"}, steps=60, seed=1
+    )
+    assert joint.query(["mu"])["posterior"]["mu"].sizes["chain"] == 4
+    with pytest.raises(UsageError, match=told):
+        joint.query(["y"], {"x": 1.0})
+    with pytest.raises(UsageError, match=told):
+        joint.sample(3)
