@@ -174,7 +174,8 @@ class PosteriorPredictive(Model):
         batch = self._blank(1)
         theta = {name: draws[0] for name, draws in self.believed.draws.items()}
         first = self._nodes(theta, batch)
-        fixed = theta | {name: first[name]["value"] for name in self._sampled(first, inside=True)}
+        drawn = (*self._sampled(first, inside=True), *self._sampled(first, inside=False))
+        fixed = theta | {name: first[name]["value"] for name in drawn}
         order = [name for name in first if name in self.schema]
 
         def told(batch: Batch, names: list[str]) -> list[Tensor]:

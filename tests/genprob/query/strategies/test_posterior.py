@@ -75,6 +75,7 @@ def test_a_new_row_reweights_them_and_is_predicted(mean, law):
     answer = mean.query(["mu", "y"], {"x": 3.0})
     close(answer, "mu", centre[0], spread[0, 0] ** 0.5)
     close(answer, "y", centre[1], spread[1, 1] ** 0.5)
+    assert float(answer["posterior"]["mu"].mean()) == pytest.approx(centre[0], abs=5 * (spread[0, 0] / 1000) ** 0.5)
     exact = stats.norm(law.mean[1], law.cov[1, 1] ** 0.5).logpdf(3.0)
     assert abs(answer.attrs["log_evidence"] - exact) < 4.5 * answer.attrs["log_evidence_se"] + 1e-3
     centre, spread = given(law, [2], np.array([1.0]))
