@@ -57,19 +57,19 @@ class Blocks:
                 raise PluginError(f"no block matches {pattern!r}; there are {', '.join(sorted(flat))}")
         return {name: tensor for name, tensor in flat.items() if matches(name, patterns)}
 
-    @torch.no_grad()
     def assign(self, updates: Mapping[str, Tensor]) -> None:
         """Writes new values; module tensors in place, free tensors by replacement (their shape may change)."""
-        flat = self.flat() if updates else {}
         for name, value in updates.items():
-            if name in self.tensors or name not in flat:
+            own = None if name in self.tensors else self.census().tensors.get(name)
+            if own is None:
                 if name.partition(".")[0] in self.modules:
                     raise PluginError(f"module {name.partition('.')[0]!r} has no tensor {name!r}")
                 self.tensors[name] = value
-            elif flat[name].shape != value.shape:
-                raise PluginError(f"block {name!r} has shape {tuple(flat[name].shape)}, not {tuple(value.shape)}")
+            elif own.shape != value.shape:
+                raise PluginError(f"block {name!r} has shape {tuple(own.shape)}, not {tuple(value.shape)}")
             else:
-                flat[name].copy_(value)
+                with torch.no_grad():
+                    own.copy_(value)
 
     def restore(self, saved: Mapping[str, Tensor]) -> None:
         """Takes over what `flat` returned once; `PluginError` unless it has the very tensors of the modules."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
 from genprob.data.batch import Batch
-from genprob.engine.blocks import Blocks, matches
-from genprob.engine.move import Metrics, Move
+from genprob.engine.blocks import matches
+from genprob.engine.move import Metrics, Move, Updates
 from genprob.engine.phase import Phase
 from genprob.engine.scope import running
-from genprob.engine.state import State
+from genprob.engine.state import Memory, State
 from genprob.errors import PluginError
 
 
@@ -81,14 +81,11 @@ def _step(phase: Phase, state: State, batches: Batches | None) -> Metrics:
             batch = feed(move)
             if move.name not in state.memory:
                 state.memory[move.name] = move.init(state.blocks)
-            with _guarded(move, state.blocks):
-                updates, memory, found = move.apply(state.blocks, state.memory[move.name], batch)
-            for name in updates:
-                if not matches(name, move.writes):
-                    raise _stray(move, name)
+            updates, memory, found = _guarded(move, state, batch)
             state.blocks.assign(updates)
             state.memory[move.name] = memory
-            metrics.update({f"{move.name}.{key}": value for key, value in found.items()})
+            for key, value in found.items():
+                metrics[f"{move.name}.{key}"] = value
     return metrics
 
 
@@ -112,32 +109,41 @@ class _Feed:
         return self.shared
 
 
-@contextmanager
-def _guarded(move: Move, blocks: Blocks) -> Iterator[None]:
-    """Lets a move write its own blocks only: other buffers are given back as they were, other writes are refused."""
+def _guarded(move: Move, state: State, batch: Batch | None) -> tuple[Updates, Memory, Metrics]:
+    """Applies a move that may write its own blocks only: other buffers are given back, other writes are refused."""
+    blocks, writes = state.blocks, move.writes
     census = blocks.census()
-    parameters, buffers = census.foreign(move.writes)
-    free = {name: tensor for name, tensor in blocks.tensors.items() if not matches(name, move.writes)}
-    watched = parameters | free
-    versions = [tensor._version for tensor in watched.values()]
+    parameters, buffers = census.foreign(writes)
+    free = {name: tensor for name, tensor in blocks.tensors.items() if not matches(name, writes)}
+    versions = [tensor._version for watched in (parameters, free) for tensor in watched.values()]
     values = [buffer.clone() for buffer in buffers.values()]
     try:
-        yield
+        out = move.apply(blocks, state.memory[move.name], batch)
     finally:
         # Whatever their version says: batch normalisation's kernel moves its statistics without counting.
         if buffers:
             with torch.no_grad():
                 for buffer, value in zip(buffers.values(), values, strict=True):
                     buffer.copy_(value)
-    for (name, tensor), version in zip(watched.items(), versions, strict=True):
-        if tensor._version != version:
-            raise _stray(move, name)
-    for before, after in ((free, blocks.tensors), (parameters | buffers, blocks.census().tensors)):
-        if after is census.tensors:
-            continue  # no tensor of a module was replaced, so none came or went
-        for name in before.keys() | after.keys():
-            if after.get(name) is not before.get(name) and not matches(name, move.writes):
+    if versions:
+        for (name, tensor), version in zip((*parameters.items(), *free.items()), versions, strict=True):
+            if tensor._version != version:
                 raise _stray(move, name)
+    after = blocks.census()
+    if after is not census:  # otherwise no tensor of a module was replaced, so none came or went
+        _same(move, parameters | buffers, after.tensors)
+    _same(move, free, blocks.tensors)
+    for name in out[0]:
+        if not matches(name, writes):
+            raise _stray(move, name)
+    return out
+
+
+def _same(move: Move, before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> None:
+    """Refuses a move after which tensors that are not its own came, went or were replaced."""
+    for name in before.keys() | after.keys():
+        if after.get(name) is not before.get(name) and not matches(name, move.writes):
+            raise _stray(move, name)
 
 
 def _stray(move: Move, name: str) -> PluginError:

@@ -71,8 +71,11 @@ class Transition:
         """Nothing: a kernel's memory begins with its first batch."""
         return {}
 
-    @torch.no_grad()
     def apply(self, blocks: Blocks, memory: Memory, batch: Batch | None) -> tuple[Updates, Memory, Metrics]:
+        with torch.no_grad():
+            return self._moved(blocks, memory, batch)
+
+    def _moved(self, blocks: Blocks, memory: Memory, batch: Batch | None) -> tuple[Updates, Memory, Metrics]:
         kernel = self.kernel(blocks, batch)
         chains = self._chains(blocks, batch)
         rows = self._rows(batch)

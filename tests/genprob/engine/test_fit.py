@@ -188,7 +188,10 @@ def strays():
     def added(blocks):
         blocks.tensors["more"] = torch.zeros(3)
 
-    return [returned, parameter, through_data, replaced, added]
+    def exchanged(blocks):
+        blocks.modules["theirs"].weight = nn.Parameter(torch.zeros(1, 1))
+
+    return [returned, parameter, through_data, replaced, added, exchanged]
 
 
 @pytest.mark.parametrize("write", strays(), ids=lambda f: f.__name__)
