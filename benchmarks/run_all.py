@@ -29,6 +29,7 @@ NAMES = (
     "claimed_error",
     "audit_speed",
     "modes",
+    "short_runs",
     "vae_speed",
     "latent_hmc",
     "mutations",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,12 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from genprob.engine.kernels.hmc import HMC
+from genprob.engine.kernels.metropolis import accepted, chosen
 from genprob.engine.move import Metrics
 from genprob.engine.state import Memory
 from genprob.errors import PluginError
+from genprob_energy.base import Given, NormalMixture
 
 _TARGET = 0.8
 _LEAPFROGS = 6
+_PROPOSALS = 3
 
 
 def sloped(net: nn.Sequential, points: Tensor) -> tuple[Tensor, Tensor]:
@@ -42,39 +44,47 @@ def sloped(net: nn.Sequential, points: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(eq=False)
 class EnergyPath:
-    """From a normal base to base times exp(-net): `genprob.metrics.partition.Path` over points `[rows, d]`.
+    """From the base to base times exp(-net): `genprob.metrics.partition.Path` over points `[n * copies, d]`.
 
-    Transitions are HMC of the coordinates that are not known. Their step sizes are found while `tuning`, share by
-    share, and fixed afterwards.
+    Every point draws its unknown coordinates from the base given the known ones. Transitions are proposals from there
+    where the base is `near` the law, else HMC, whose step sizes are found while `tuning`, share by share, and fixed
+    afterwards.
 
     Arguments:
         net: what is added to the energy, `[n, d] -> [n, 1]`.
-        spread: standard deviation of the base.
-        known: `[rows, d]` bool, coordinates that are given.
-        value: `[rows, d]` to what.
+        base: where the path begins.
+        given: the base's law of the coordinates that are not known, of n points.
+        copies: chains of each.
+        near: whether the base is near the law.
     """
 
     net: nn.Sequential
-    spread: float
-    known: Tensor
-    value: Tensor
+    base: NormalMixture
+    given: Given
+    copies: int
+    near: bool = False
     sizes: list[tuple[float, float]] = field(default_factory=lambda: [(0.0, 0.5)])
     tuning: bool = True
 
+    def __post_init__(self) -> None:
+        self.known, self.value = (x.repeat_interleave(self.copies, 0) for x in (self.given.known, self.given.value))
+
     def start(self) -> Tensor:
-        return self._held(self.spread * torch.randn_like(self.value))
+        return self.given.draw(self.copies).flatten(0, 1)
 
     def log_density(self, points: Tensor, share: float) -> Tensor:
-        return (log_normal(points, self.spread) - share * self.net(points)[..., 0]).double()
+        return self.base.log_density(points) - share * self.net(points)[..., 0].double()
 
     def step(self, points: Tensor, share: float) -> Tensor:
-        target = HeldDensity(self.net, self.spread, self.known, self.value, share)
+        if self.near:
+            return _proposed(self.net, self.given, self.copies, points, share, _PROPOSALS)[0]
+        target = HeldDensity(self.net, self.base, self.known, self.value, share)
         size = self._size(share)
         kernel = HMC(target, _LEAPFROGS, mass="unit", size=size, value_and_gradient=target.slope)
         new, _, told = kernel.step(points, kernel.init(points))
         if self.tuning:
             self.sizes.append((share, size * float(np.exp(float(told["acceptance"].mean()) - _TARGET))))
-        return self._held(new)
+        return torch.where(self.known, self.value, new)
 
     def _size(self, share: float) -> float:
         if self.tuning:
@@ -82,18 +92,40 @@ class EnergyPath:
         at, size = zip(*sorted(self.sizes), strict=True)
         return float(np.interp(share, at, size))
 
-    def _held(self, points: Tensor) -> Tensor:
-        return torch.where(self.known, self.value, points)
 
-    def of(self, known: Tensor, value: Tensor) -> EnergyPath:
-        """The same path with other coordinates known, its step sizes as they are."""
-        return EnergyPath(self.net, self.spread, known, value, self.sizes, tuning=False)
+def _proposed(
+    net: nn.Module, given: Given, copies: int, points: Tensor, share: float, times: int
+) -> tuple[Tensor, Tensor]:
+    """Metropolis steps that propose from the base whatever stands now, and the mean chance of acceptance, `[rows]`."""
+    now, chances = net(points)[..., 0], []
+    for _ in range(times):
+        fresh = given.draw(copies).reshape(points.shape)
+        then = net(fresh)[..., 0]
+        chance, accept = accepted(share * (now - then))
+        points, now = chosen(accept, fresh, points), torch.where(accept, then, now)
+        chances.append(chance)
+    return points, torch.stack(chances).mean(0)
 
 
-def log_normal(points: Tensor, spread: float) -> Tensor:
-    """Log-density of independent normals of one spread, `[..., d] -> [...]`."""
-    d = points.shape[-1]
-    return -0.5 * (points / spread).square().sum(-1) - d * (math.log(spread) + 0.5 * math.log(2 * math.pi))
+@dataclass(frozen=True, eq=False)
+class HeldProposals:
+    """Metropolis steps of `[Q, chains, d]` or `[Q, d]` that propose unknown coordinates from the base given the others.
+
+    Arguments:
+        net: what is added to the base's energy.
+        given: the base's laws, of Q points.
+    """
+
+    net: nn.Module
+    given: Given
+
+    def init(self, position: Tensor) -> Memory:
+        return {}
+
+    def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
+        copies = position.shape[1] if position.ndim > 2 else 1
+        new, chance = _proposed(self.net, self.given, copies, position, 1.0, _PROPOSALS)
+        return new, memory, {"acceptance": chance}
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,21 +133,21 @@ class HeldDensity:
     """The log-density of a share of an energy's path, whatever stands at the known coordinates."""
 
     net: nn.Sequential
-    spread: float
+    base: NormalMixture
     known: Tensor
     value: Tensor
     share: float = 1.0
 
     def __call__(self, points: Tensor) -> Tensor:
         at = torch.where(self.known, self.value, points)
-        return log_normal(at, self.spread) - self.share * self.net(at)[..., 0]
+        return self.base.log_density(at).to(at.dtype) - self.share * self.net(at)[..., 0]
 
     def slope(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The log-density and its gradient, 0 in the known coordinates."""
         at = torch.where(self.known, self.value, points)
         value, gradient = sloped(self.net, at)
-        down = torch.where(self.known, 0.0, -at / self.spread**2 - self.share * gradient)
-        return log_normal(at, self.spread) - self.share * value, down
+        log_base, down = self.base.slope(at)
+        return log_base - self.share * value, torch.where(self.known, 0.0, down - self.share * gradient)
 
 
 @dataclass(frozen=True, eq=False)

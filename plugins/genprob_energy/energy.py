@@ -13,6 +13,7 @@ from genprob.data.batch import Batch
 from genprob.data.encoders import Encoder
 from genprob.data.schema import Schema
 from genprob.engine.kernels.hmc import HMC
+from genprob.engine.kernels.replica import ReplicaExchange
 from genprob.engine.transition import Kernel
 from genprob.errors import UsageError
 from genprob.metrics.partition import Partition, anneal, estimate, shares_of
@@ -20,7 +21,8 @@ from genprob.nets.mlp import mlp
 from genprob.query.batch import POINT, QueryBatch
 from genprob.query.diagnostics import log_mean_error
 from genprob.query.log_evidence import LogEvidence
-from genprob_energy.coordinates import EnergyPath, HeldDensity, HeldHMC, log_normal
+from genprob_energy.base import NormalMixture
+from genprob_energy.coordinates import EnergyPath, HeldDensity, HeldHMC
 from genprob_energy.partitioned import Partitioned
 from genprob_energy.stored import Stored
 
@@ -29,14 +31,15 @@ _CHAINS, _TEMPERATURES = 64, 40
 _QUICK = (16, 15)
 _ROWS = 50_000
 _LEAPFROGS = 5
-_LOG_2PI = math.log(2 * math.pi)
 
 
 class DeepEnergy(Partitioned):
-    """p(x) = exp(-E(z)) |dz/dx| / Z over encoded reals z: E is a network's output plus half the squared norm of z/s.
+    """p(x) = base(z) exp(-net(z)) |dz/dx| / Z over encoded reals z: the energy is net(z) - log base(z).
 
-    The normal base keeps the density proper wherever the network's tails go, and is where temperature paths begin. The
-    fitted model is the law of the energy, whatever chains it was learned with; short chains that never forgot where
+    The base, a wide normal, keeps the density proper wherever the network's tails go, and is where temperature paths
+    begin.
+
+    The fitted model is the law of the energy, whatever chains it was learned with; short chains that never forgot where
     they began have another, and queries do not use them. Rounded reals stand at their centres, so that the
     probability of a cell is the density there times the cell's width.
 
@@ -45,14 +48,12 @@ class DeepEnergy(Partitioned):
 
     Arguments:
         hidden: widths of the network's hidden layers.
-        spread: standard deviation s of the normal base, in standard deviations of the data.
+        spread: standard deviation of the normal base, in standard deviations of the data.
         chains: parallel chains that estimate the partition function.
         temperatures: steps of their path.
     """
 
     inferences: ClassVar[tuple[str, ...]] = ("replay", "nce", "pcd", "dsm")
-    noise_mean: Tensor
-    noise_factor: Tensor
 
     def __init__(
         self,
@@ -72,11 +73,12 @@ class DeepEnergy(Partitioned):
             )
         if min(chains, temperatures, *hidden) < 1 or not spread > 0:
             raise UsageError(f"hidden={hidden}, spread={spread}, chains={chains}, temperatures={temperatures}: too few")
-        self.encoder, self.spread = Encoder(schema), spread
+        self.encoder = Encoder(schema)
         self.chains, self.temperatures = chains, temperatures
+        self.base, self.noise = NormalMixture(1, schema.width), NormalMixture(1, schema.width)
+        eye = torch.eye(schema.width, dtype=torch.float64)
+        self.base.set(torch.ones(1), torch.zeros(1, schema.width), spread**2 * eye[None])
         self.net = mlp(schema.width, hidden, 1)
-        self.register_buffer("noise_mean", torch.zeros(schema.width))
-        self.register_buffer("noise_factor", torch.eye(schema.width))
         self.incomplete = False
         self.stored = Stored(RESERVOIR, schema.width, temperatures, torch.float32)
         self.precision = torch.float64  # of the data; points are standardised
@@ -87,11 +89,17 @@ class DeepEnergy(Partitioned):
         self.encoder.fit(self.encoder.inside(batch.values), batch.observed)
         self.incomplete = not bool(batch.observed.all())
         points = torch.where(batch.observed, self.points(batch), 0.0)
-        self.noise_mean.copy_(points.mean(0))
-        covariance = points.T.cov().reshape(self.schema.width, -1) if len(points) > 1 else torch.eye(self.schema.width)
-        wide = 1.2 * covariance + 0.05 * torch.eye(self.schema.width, device=points.device)
-        self.noise_factor.copy_(torch.linalg.cholesky(wide))
+        whole = points[batch.observed.all(1)]
+        points = whole if len(whole) >= min(100, len(points)) else points
+        self.near(points, seed)
         return []
+
+    def near(self, points: Tensor, seed: int) -> None:
+        """Sets what is to be near the data's points `[n, d]`: the noise."""
+        width = self.schema.width
+        covariance = points.T.cov().reshape(width, width) if len(points) > 1 else torch.eye(width)
+        wide = 1.2 * covariance.double() + 0.05 * torch.eye(width, device=points.device)
+        self.noise.set(torch.ones(1), points.mean(0)[None], wide[None])
 
     # --- an energy
 
@@ -103,29 +111,35 @@ class DeepEnergy(Partitioned):
 
     def energy(self, points: Tensor) -> Tensor:
         """Nats, `[..., d] -> [...]`; the base is normalised."""
-        return self.net(points)[..., 0] - log_normal(points, self.spread)
+        return self.net(points)[..., 0] - self.base.log_density(points).to(points.dtype)
 
     def guesses(self, count: int) -> Tensor:
-        return torch.randn(count, self.schema.width, device=self.noise_mean.device)
+        return self.noise.draw(count)
 
     def completing_kernel(self, batch: Batch) -> Kernel:
-        return self._held(batch.observed, self.points(batch), warmup=10**6)
+        return self.chain(batch.observed, self.points(batch), 10**6)
 
-    def _held(self, known: Tensor, value: Tensor, *, warmup: int, leapfrogs: int = 5) -> HeldHMC:
-        target = HeldDensity(self.net, self.spread, known, value)
-        inner = HMC(target, leapfrogs, warmup, mass="unit", value_and_gradient=target.slope)
+    def chain(self, known: Tensor, value: Tensor, warmup: int) -> Kernel:
+        """A kernel on `[..., chains, d]` that leaves the known coordinates, broadcast to them, where they are."""
+        target = HeldDensity(self.net, self.base, known, value)
+        inner = HMC(target, _LEAPFROGS, warmup, mass="unit", value_and_gradient=target.slope)
         return HeldHMC(inner, known, value)
+
+    def tempered_kernel(self, temperatures: int) -> Kernel:
+        """HMC at `temperatures` shares of the network, down to the base alone, where it is quick to move."""
+        free = torch.zeros(self.schema.width, dtype=torch.bool, device=self.base.mean.device)
+        whole = HeldDensity(self.net, self.base, free, free.float())
+        shares = tuple(torch.linspace(1, 0, temperatures).tolist())
+        base = HeldDensity(self.net, self.base, free, free.float(), 0.0)
+        return ReplicaExchange(whole, lambda density: HMC(density, _LEAPFROGS, mass="unit"), shares, base)
 
     # --- noise contrast and scores
 
     def draw_noise(self, count: int) -> Tensor:
-        unit = torch.randn(count, self.schema.width, device=self.noise_mean.device)
-        return self.noise_mean + unit @ self.noise_factor.mT
+        return self.noise.draw(count)
 
     def log_noise(self, points: Tensor) -> Tensor:
-        unit = torch.linalg.solve_triangular(self.noise_factor, (points - self.noise_mean).mT, upper=False)
-        log_scale = self.noise_factor.diagonal().log().sum()
-        return -0.5 * unit.square().sum(0) - log_scale - 0.5 * len(self.noise_mean) * _LOG_2PI
+        return self.noise.log_density(points).to(points.dtype)
 
     def score(self, points: Tensor, noise: Tensor) -> Tensor:
         """Minus the energy's slope. Raises `UsageError` unless one noise is used, since the energy knows of none."""
@@ -138,12 +152,15 @@ class DeepEnergy(Partitioned):
 
     # --- the partition function
 
-    def _path(self, known: Tensor, value: Tensor) -> EnergyPath:
-        return EnergyPath(self.net, self.spread, known, value)
+    def path(self, known: Tensor, value: Tensor, copies: int) -> EnergyPath:
+        return EnergyPath(self.net, self.base, self.base.given(known, value), copies)
+
+    def _free(self, copies: int) -> EnergyPath:
+        nothing = torch.zeros(1, self.schema.width, device=self.base.mean.device)
+        return self.path(nothing.bool(), nothing, copies)
 
     def estimate_partition(self) -> Partition:
-        free = torch.zeros(self.chains, self.schema.width, dtype=torch.bool, device=self.noise_mean.device)
-        path = self._path(free, torch.zeros_like(free, dtype=torch.float32))
+        path = self._free(self.chains)
         shares = shares_of(path, self.temperatures)
         path.tuning = False
         self._sizes = path.sizes
@@ -162,14 +179,13 @@ class DeepEnergy(Partitioned):
     @torch.no_grad()
     def draw(self, draws: int) -> np.ndarray:
         self.partition()
-        points = self.stored.draw(draws)
-        free = torch.zeros_like(points, dtype=torch.bool)
-        path = self._path(free, points).of(free, points)
+        points, path = self.stored.draw(draws), self._free(draws)
+        path.sizes, path.tuning = self._sizes, False
         for _ in range(20):
             points = path.step(points, 1.0)
-        return self._rows(points)
+        return self.rows(points)
 
-    def _rows(self, points: Tensor) -> np.ndarray:
+    def rows(self, points: Tensor) -> np.ndarray:
         return self.encoder.snap(self.encoder.decode(points.double())).cpu().numpy()
 
     def log_joint(self, values: Tensor) -> Tensor:
@@ -194,10 +210,10 @@ class DeepEnergy(Partitioned):
         value, error = np.zeros(len(queries)), np.zeros(len(queries))
         whole, some = known.all(1), known.any(1) & ~known.all(1)
         if whole.any():
-            rows = torch.as_tensor(queries.a[whole], device=self.noise_mean.device)
+            rows = torch.as_tensor(queries.a[whole], device=self.base.mean.device)
             value[whole] = self.log_joint(rows).cpu().numpy() - partition.value
         if some.any():
-            weight = self._annealed(queries.take(some), _CHAINS, _TEMPERATURES)[0].cpu().numpy()
+            weight = self.annealed(queries.take(some), _CHAINS, _TEMPERATURES)[0].cpu().numpy()
             value[some] = np.logaddexp.reduce(weight, axis=1) - math.log(_CHAINS) - partition.value
             error[some] = log_mean_error(weight)
         return LogEvidence(value, error, "estimate", "joint", partition.error)
@@ -210,27 +226,25 @@ class DeepEnergy(Partitioned):
             torch.manual_seed(0)
             if bool(observed.all()):
                 return torch.as_tensor(self.log_evidence(queries).value, device=batch.values.device)
-            weight = self._annealed(queries, *_QUICK)[0]
+            weight = self.annealed(queries, *_QUICK)[0]
         return torch.logsumexp(weight, 1) - math.log(_QUICK[0]) - self.partition().value
 
-    def _annealed(self, queries: QueryBatch, chains: int, temperatures: int) -> tuple[Tensor, Tensor]:
+    def annealed(self, queries: QueryBatch, chains: int, temperatures: int) -> tuple[Tensor, Tensor]:
         """log of unbiased estimates `[Q, chains]` of Z times p(points of the queries), and points `[Q, chains, d]`."""
-        known, value, log_jacobian = self._given(queries)
+        known, value, log_jacobian = self.given(queries)
         shares, step = self.stored.path(temperatures), max(1, _ROWS // chains)
         weights, points = [], []
         for first in range(0, len(queries), step):
-            at, to = (x[first : first + step].repeat_interleave(chains, 0) for x in (known, value))
-            path = self._path(at, to)
+            path = self.path(known[first : first + step], value[first : first + step], chains)
             path.sizes, path.tuning = self._sizes, False
             weight, found = anneal(path, shares)
-            base = -0.5 * (to / self.spread).square() - math.log(self.spread) - 0.5 * _LOG_2PI
-            weights.append((weight + torch.where(at, base, 0.0).double().sum(-1)).reshape(-1, chains))
+            weights.append(weight.reshape(-1, chains) + path.given.log_density[:, None])
             points.append(found.reshape(-1, chains, found.shape[-1]))
         return torch.cat(weights) + log_jacobian[:, None], torch.cat(points)
 
-    def _given(self, queries: QueryBatch) -> tuple[Tensor, Tensor, Tensor]:
+    def given(self, queries: QueryBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Which coordinates are given `[Q, d]`, to what, and log |dz/dx| of them and of their cells' widths, `[Q]`."""
-        device = self.noise_mean.device
+        device = self.base.mean.device
         known = torch.as_tensor(queries.kind == POINT, device=device)
         centre = self.encoder.decode(torch.zeros(self.schema.width, dtype=torch.float64, device=device))
         x = self.encoder.inside(torch.where(known, torch.as_tensor(np.nan_to_num(queries.a), device=device), centre))
@@ -251,13 +265,13 @@ class DeepEnergy(Partitioned):
 
 
 class EnergyChains:
-    """HMC chains of each query, half of them from kept draws, half from chains annealed under the evidence."""
+    """Chains of each query, half of them from kept draws, half from chains annealed under the evidence."""
 
     def __init__(self, model: DeepEnergy, queries: QueryBatch, chains: int) -> None:
         self.model, self.chains = model, chains
-        known, value, _ = model._given(queries)
+        known, value, _ = model.given(queries)
         self.known, self.value = known[:, None], value[:, None]
-        self.log_weight, self.points = model._annealed(queries, max(chains, 32), _TEMPERATURES)
+        self.log_weight, self.points = model.annealed(queries, max(chains, 32), _TEMPERATURES)
 
     def start(self) -> Tensor:
         queries, _, d = self.points.shape
@@ -267,10 +281,10 @@ class EnergyChains:
         return torch.where(self.known, self.value, out)
 
     def kernel(self, warmup: int) -> Kernel:
-        return self.model._held(self.known, self.value, warmup=warmup, leapfrogs=_LEAPFROGS)
+        return self.model.chain(self.known, self.value, warmup)
 
     def rows(self, points: Tensor) -> np.ndarray:
-        return self.model._rows(points)
+        return self.model.rows(points)
 
     def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
         weight, partition = self.log_weight.cpu().numpy(), self.model.partition()

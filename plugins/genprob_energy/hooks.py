@@ -33,7 +33,7 @@ def genprob_models() -> Iterable[ModelSpec]:
     )
     yield ModelSpec(
         name="energy",
-        factory="genprob_energy.energy:DeepEnergy",
+        factory="genprob_energy.residual:energy",
         summary="deep energy: a network over encoded reals",
         inferences=("replay", "nce", "pcd", "dsm"),
         reference="LeCun et al. 2006; Du and Mordatch 2019",

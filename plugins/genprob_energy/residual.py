@@ -1,0 +1,167 @@
+"""The residual energy: what a fitted base law gets wrong, learned by a network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from genprob.data.batch import Batch
+from genprob.data.schema import Schema
+from genprob.engine.transition import Kernel
+from genprob.errors import UsageError
+from genprob.query.batch import NOTHING, POINT, QueryBatch
+from genprob.query.likelihood import log_ceiling, log_likelihood
+from genprob.query.weighted import marginals
+from genprob.results.record import Marginal
+from genprob_energy.base import NormalMixture
+from genprob_energy.coordinates import EnergyPath, HeldProposals
+from genprob_energy.energy import DeepEnergy
+
+ROWS_A_COMPONENT = 20
+
+
+def energy(
+    schema: Schema,
+    *,
+    hidden: tuple[int, ...] = (64, 64),
+    base: Literal["normal", "gaussian", "mixture"] = "normal",
+    components: int = 30,
+    spread: float = 2.0,
+    chains: int = 256,
+    temperatures: int = 100,
+) -> DeepEnergy:
+    """A deep energy: `DeepEnergy` over a wide normal, `ResidualEnergy` over a base that is fitted to the data.
+
+    Arguments:
+        schema: real, positive and interval variables.
+        hidden: widths of the network's hidden layers.
+        base: `normal`, wide and independent; `gaussian` or `mixture`, fitted to the data, of which the network learns
+            what they get wrong.
+        components: of the mixture, at most one for 20 rows.
+        spread: standard deviation of the wide normal, in standard deviations of the data.
+        chains: parallel chains that estimate the partition function.
+        temperatures: steps of their path.
+    """
+    if base == "normal":
+        return DeepEnergy(schema, hidden=hidden, spread=spread, chains=chains, temperatures=temperatures)
+    count = 1 if base == "gaussian" else components
+    return ResidualEnergy(schema, hidden=hidden, components=count, chains=chains, temperatures=temperatures)
+
+
+class ResidualEnergy(DeepEnergy):
+    """p(x) = base(z) exp(-net(z)) |dz/dx| / Z with a base that was fitted to the data, a mixture of normals.
+
+    `nce` tells rows from draws of the base, and so learns what the base gets wrong; the network begins at 0, which is
+    the base itself. The base's conditionals are exact: paths, chains and proposals begin there, and log Z is about 0.
+
+    See also: Gutmann and Hyvarinen 2012 (noise that is like the data); Deng et al. 2020 (residual energies).
+
+    Arguments:
+        hidden: widths of the network's hidden layers.
+        components: of the base, at most one for 20 rows; 1 for one normal.
+        chains: parallel chains that estimate the partition function.
+        temperatures: steps of their path.
+    """
+
+    inferences: ClassVar[tuple[str, ...]] = ("nce", "replay", "pcd", "dsm")
+
+    def __init__(
+        self,
+        schema: Schema,
+        *,
+        hidden: tuple[int, ...] = (64, 64),
+        components: int = 30,
+        chains: int = 256,
+        temperatures: int = 100,
+    ) -> None:
+        super().__init__(schema, hidden=hidden, chains=chains, temperatures=temperatures)
+        if components < 1:
+            raise UsageError(f"components={components}: one at least")
+        self._resize(components)
+        self.net = nn.Sequential(nn.Linear(schema.width, schema.width).requires_grad_(False), *self.net)
+
+    @property
+    def recipe(self) -> Mapping[str, Mapping[str, Any]]:
+        return {"nce": {"lr": 2e-3, "weight_decay": 1e-4}}
+
+    @torch.no_grad()
+    def near(self, points: Tensor, seed: int) -> None:
+        super().near(points, seed)
+        self._resize(max(1, min(self._components, len(points) // ROWS_A_COMPONENT)))
+        self.base.fit(points, seed)
+        # The network begins as nothing, over coordinates in which the data are round.
+        first, last = self.net[0], self.net[-1]
+        assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear) and first.bias is not None
+        first.weight.copy_(self.noise.whitener[0])
+        first.bias.copy_(-self.noise.whitener[0] @ self.noise.mean[0])
+        for parameter in last.parameters():
+            parameter.zero_()
+
+    def _resize(self, components: int) -> None:
+        """A base of so many components, and the wide one."""
+        self._components = components
+        self.base = NormalMixture(components + 1, self.schema.width).to(self.base.mean.device)
+
+    def structure(self) -> dict[str, Any]:
+        return super().structure() | {"components": self._components}
+
+    def build(self, structure: dict[str, Any]) -> None:
+        super().build(structure)
+        self._resize(structure["components"])
+
+    def draw_noise(self, count: int) -> Tensor:
+        return self.base.draw(count)
+
+    def log_noise(self, points: Tensor) -> Tensor:
+        return self.base.log_density(points).to(points.dtype)
+
+    def path(self, known: Tensor, value: Tensor, copies: int) -> EnergyPath:
+        return EnergyPath(self.net, self.base, self.base.given(known, value), copies, near=True)
+
+    def annealed(self, queries: QueryBatch, chains: int, temperatures: int) -> tuple[Tensor, Tensor]:
+        """As of `DeepEnergy`, without a path: the base is near enough to be weighted at once."""
+        known, value, log_jacobian = self.given(queries)
+        given = self.base.given(known, value)
+        points = given.draw(chains)
+        return given.log_density[:, None] + log_jacobian[:, None] - self.net(points)[..., 0].double(), points
+
+    def chain(self, known: Tensor, value: Tensor, warmup: int) -> Kernel:
+        return HeldProposals(self.net, self.base.given(known[:, 0], value[:, 0]))
+
+    def completing_kernel(self, batch: Batch) -> Kernel:
+        return HeldProposals(self.net, self.base.given(batch.observed, self.points(batch)))
+
+    @torch.no_grad()
+    def propose(self, queries: QueryBatch, particles: int) -> Proposed:
+        """Rows drawn from the base given the points, weighted by the network and by evidence of other kinds."""
+        weight, points = self.annealed(queries, particles, 0)
+        rows = np.where((queries.kind == POINT)[:, None], np.nan_to_num(queries.a)[:, None], self.rows(points))
+        other = queries.only((queries.kind != POINT) & (queries.kind != NOTHING))
+        told = [log_likelihood(other, q, rows[q]) + log_ceiling(other, q) for q in range(len(queries))]
+        weight = weight + torch.as_tensor(np.array(told), device=weight.device)
+        return Proposed(queries, rows, weight - math.log(particles) - self.partition().value)
+
+
+class Proposed:
+    """Weighted rows; see `genprob.query.capabilities.Cloud`.
+
+    Arguments:
+        queries: what was asked.
+        values: `[Q, J, width]` in data units.
+        log_weight: `[Q, J]`.
+    """
+
+    def __init__(self, queries: QueryBatch, values: np.ndarray, log_weight: Tensor) -> None:
+        self.queries, self.values, self.log_weight = queries, values, log_weight
+
+    def draw(self, index: Tensor) -> np.ndarray:
+        return np.take_along_axis(self.values, index.cpu().numpy()[..., None], 1)
+
+    def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
+        weight = self.log_weight.double().cpu().numpy()
+        return marginals(self.queries.schema, self.values[:, :, None], weight, targets)
