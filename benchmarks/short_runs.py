@@ -15,8 +15,8 @@ from genprob.engine.kernels.hmc import HMC
 from genprob.engine.kernels.langevin import Langevin
 from genprob.engine.transition import Kernel
 
-SEED, ROWS, CHAINS = 0, 2000, 20_000
-STEPS, EDGE, CELLS, FINE = (0, 3, 10, 30, 100, 300), 3.0, 30, 8
+SEED, ROWS, CHAINS = 0, 2000, 10_000
+STEPS, EDGE, CELLS, FINE = (0, 3, 10, 30, 100), 3.0, 30, 8
 K, SIZE, FIT = 10, 0.2, 300
 PICTURE = "short_runs.png"
 

@@ -69,15 +69,26 @@ class NormalMixture(nn.Module):
 
     def log_density(self, points: Tensor) -> Tensor:
         """`[..., d] -> [...]` in nats, float64."""
+        if len(self.mean) == 1:
+            return self._one(points)[0].double()
         return torch.logsumexp(self._each(points)[0], -1)
 
     def slope(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The log-density and its gradient, in the type of the points."""
+        if len(self.mean) == 1:
+            value, unit = self._one(points)
+            return value, -unit @ self.whitener[0].to(points.dtype)
         each, unit = self._each(points)
         value = torch.logsumexp(each, -1)
         weight = torch.exp(each - value[..., None])
         gradient = -torch.einsum("...k,...kd,kde->...e", weight, unit, self.whitener)
         return value.to(points.dtype), gradient.to(points.dtype)
+
+    def _one(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """As of `_each` for a single component, without its dimension and in the type of the points."""
+        unit = (points - self.mean[0].to(points.dtype)) @ self.whitener[0].mT.to(points.dtype)
+        scale = float(self.whitener[0].diagonal().log().sum())
+        return scale - 0.5 * (unit.square().sum(-1) + points.shape[-1] * _LOG_2PI), unit
 
     def _each(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Log-density of each component times its share, `[..., K]`, and whitened points `[..., K, d]`."""

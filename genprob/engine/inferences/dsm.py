@@ -6,7 +6,8 @@ from typing import cast
 
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import Noises, Reconstructs, Score, require
-from genprob.engine.descend import Loss, descent
+from genprob.engine.descend import descent
+from genprob.engine.inferences.phases import checking, sound_score
 from genprob.engine.losses.denoising import Match, denoising
 from genprob.engine.losses.reconstruction import reconstruction
 from genprob.engine.phase import Phase
@@ -39,15 +40,20 @@ def dsm(
         clip: largest gradient norm, None for no limit.
         weight_decay: decay of matrices.
     """
-    loss = reconstruction(model) if isinstance(model, Reconstructs) else _score_loss(model, least, most, match)
-    move = descent("dsm", loss, steps=steps, lr=lr, weight_decay=weight_decay, clip=clip)
-    return Program((Phase((move,), steps, name="dsm"),), Blocks({"model": model}), "dsm.loss", batch_size=batch_size)
+    if isinstance(model, Reconstructs):
+        loss, first = reconstruction(model), ()
+    else:
+        require(model, Score, "dsm", "a score")
+        score, (low, high) = cast(Score, model), _noises(model, least, most)
+        loss = denoising(score, low, high, match)
+        first = (checking(score, lambda points: sound_score(score, points, high)),)
+    moves = (*first, descent("dsm", loss, steps=steps, lr=lr, weight_decay=weight_decay, clip=clip))
+    return Program((Phase(moves, steps, name="dsm"),), Blocks({"model": model}), "dsm.loss", batch_size=batch_size)
 
 
-def _score_loss(model: Model, least: float | None, most: float | None, match: Match) -> Loss:
-    require(model, Score, "dsm", "a score")
+def _noises(model: Model, least: float | None, most: float | None) -> tuple[float, float]:
     own = model.noises if isinstance(model, Noises) else (0.05, 2.0)
     least, most = own[0] if least is None else least, own[1] if most is None else most
     if not 0 < least <= most:
         raise UsageError(f"least={least}, most={most}: noises must be positive, the least first")
-    return denoising(cast(Score, model), least, most, match)
+    return least, most

@@ -7,7 +7,7 @@ from typing import cast
 from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import NoiseContrast, require
 from genprob.engine.descend import descent
-from genprob.engine.inferences.phases import COMPLETIONS, completing
+from genprob.engine.inferences.phases import COMPLETIONS, checking, completing, sound
 from genprob.engine.losses.noise_contrastive import noise_contrastive
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
@@ -39,6 +39,7 @@ def nce(
     energy = cast(NoiseContrast, model)
     filling = completing(energy)
     moves = (
+        checking(energy, lambda points: sound(energy, points)),
         *filling,
         descent(
             "energy",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.engine.assign import Assign
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import Centred, Completes, Energy
+from genprob.engine.capabilities import Centred, Completes, Energy, Points, Score
 from genprob.engine.move import Metrics, Updates
 from genprob.engine.transition import Kernel, Transition
 from genprob.errors import PluginError
@@ -51,6 +53,17 @@ def centring(model: Energy, wanted: bool = True) -> tuple[Assign, ...]:
     return (Assign("centre", frozenset({"model.*"}), follow, data="same", every=_CENTRED_EVERY),)
 
 
+def checking(model: Points, check: Callable[[Tensor], object]) -> Assign:
+    """A move that writes nothing: it looks at points of the first batch before anything is learned from them."""
+
+    def look(blocks: Blocks, batch: Batch | None) -> tuple[Updates, Metrics]:
+        assert batch is not None
+        check(model.points(batch))
+        return {}, {}
+
+    return Assign("check", frozenset(), look, data="same", every=2**62)
+
+
 def sound(model: Energy, points: Tensor) -> Tensor:
     """The points at which chains begin, once the energy was seen to be a finite number there; else `PluginError`."""
     with torch.no_grad():
@@ -63,5 +76,16 @@ def sound(model: Energy, points: Tensor) -> Tensor:
         )
     bad = int((~torch.isfinite(energy)).sum())
     if bad:
-        raise PluginError(f"{name}.energy is no finite number at {bad} of the {len(points)} rows that chains begin at")
+        raise PluginError(f"{name}.energy is no finite number at {bad} of the first {len(points)} rows")
     return points
+
+
+def sound_score(model: Score, points: Tensor, noise: float) -> None:
+    """`PluginError` unless the score at these points is finite and has their shape."""
+    at = torch.nan_to_num(points)
+    found, name = model.score(at, at.new_full(at.shape[:1], noise)), type(model).__name__
+    if found.shape != at.shape:
+        raise PluginError(f"{name}.score returned the shape {tuple(found.shape)} for points {tuple(at.shape)}")
+    bad = int((~torch.isfinite(found)).flatten(1).any(1).sum())
+    if bad:
+        raise PluginError(f"{name}.score is no finite number at {bad} of the first {len(at)} rows")

@@ -26,7 +26,11 @@ def density(base, x, columns):
     return sum(w * stats.multivariate_normal(m[columns], c[np.ix_(columns, columns)]).pdf(x) for w, m, c in parts(base))
 
 
-def test_density_and_slope(base):
+@pytest.mark.parametrize("components", [3, 1])
+def test_density_and_slope(base, components):
+    if components == 1:
+        whole, base = base, NormalMixture(1, 3)
+        base.set(torch.ones(1), whole.mean[:1], whole.factor[:1] @ whole.factor[:1].mT)
     at = torch.randn(5, 4, 3).double().requires_grad_()
     value, slope = base.slope(at)
     np.testing.assert_allclose(value.detach().exp().numpy(), density(base, at.detach().numpy(), [0, 1, 2]), rtol=1e-6)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import genprob
+from genprob.engine.kernels import HMC, Langevin
 from genprob.errors import Diverged, PluginError, UsageError
 from genprob.nets.mlp import mlp
 from genprob.testing.tables import mixed
@@ -81,6 +82,34 @@ def test_draws_are_those_of_the_energy(joint):
             assert abs(float((drawn[name] <= edge).mean()) - wanted) < 0.08  # a reservoir of 512 draws
 
 
+def test_short_chains_near_the_law_of_the_energy_if_they_may_be_refused(joint):
+    """Total variation over 12 x 12 cells of 4,000 chains begun at N(0, 1), beside that of exact draws."""
+    at = (torch.arange(96) + 0.5) / 16 - 3
+    with torch.no_grad():
+        log_mass = -joint.model.energy(torch.cartesian_prod(at, at)).double()
+    law = torch.softmax(log_mass, 0).reshape(12, 8, 12, 8).sum((1, 3)).numpy()
+
+    def off(points):
+        edges = np.linspace(-3, 3, 13)
+        return 0.5 * np.abs(np.histogram2d(*points.numpy().T, bins=(edges, edges))[0] / len(points) - law).sum()
+
+    exact = np.random.default_rng(0).multinomial(4000, law.ravel() / law.sum()).reshape(law.shape) / 4000
+    noise = 0.5 * np.abs(exact - law).sum()
+    found = {}
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        for kernel in (HMC(lambda x: -joint.model.energy(x), 3, mass="unit", size=0.3),
+                       Langevin(lambda x: -joint.model.energy(x), 0.6)):  # fmt: skip
+            position = torch.randn(4000, 2)
+            memory, found[type(kernel)] = kernel.init(position), []
+            for steps in (1, 80):
+                for _ in range(steps):
+                    position, memory, _ = kernel.step(position, memory)
+                found[type(kernel)].append(off(position))
+    assert found[HMC][1] < noise + 0.03 < found[HMC][0]
+    assert found[Langevin][1] > noise + 0.05
+
+
 def test_conditionals_are_those_of_quadrature_whatever_answers():
     joint = genprob.fit(moons(), DeepEnergy, inference={"name": "nce", "lr": 1e-2}, steps=250, hidden=(32, 32))
     log_p, _ = plane(joint)
@@ -147,12 +176,31 @@ class WrongShape(DeepEnergy):
         return super().energy(points)[..., None]
 
 
-@pytest.mark.parametrize("inference", ["replay", "pcd"])
+@pytest.mark.parametrize("inference", ["replay", "pcd", "nce"])
 def test_energies_that_are_no_numbers_or_of_the_wrong_shape_are_named(inference):
-    with pytest.raises(PluginError, match=r"NoNumber.energy is no finite number at \d+ of the"):
+    with pytest.raises(PluginError, match=r"NoNumber.energy is no finite number at \d+ of the first"):
         genprob.fit(ring(50), NoNumber, inference=inference, steps=2)
     with pytest.raises(PluginError, match=r"WrongShape.energy returned the shape \(\d+, 1\) for"):
         genprob.fit(ring(50), WrongShape, inference=inference, steps=2)
+
+
+class WrongScore(DeepEnergy):
+    """A score that is summed over points, or no number."""
+
+    broken = "shape"
+
+    def score(self, points, noise):
+        found = super().score(points, noise)
+        return found.sum(0) if self.broken == "shape" else found * torch.nan
+
+
+def test_scores_that_are_no_numbers_or_of_the_wrong_shape_are_named(monkeypatch):
+    inference = {"name": "dsm", "least": 0.2, "most": 0.2}
+    with pytest.raises(PluginError, match=r"WrongScore.score returned the shape \(2,\) for points \(50, 2\)"):
+        genprob.fit(ring(50), WrongScore, inference=inference, steps=2)
+    monkeypatch.setattr(WrongScore, "broken", "number")
+    with pytest.raises(PluginError, match=r"WrongScore.score is no finite number at 50 of the first 50 rows"):
+        genprob.fit(ring(50), WrongScore, inference=inference, steps=2)
 
 
 def test_chains_that_explode_are_told(tmp_path):
