@@ -73,7 +73,7 @@ def scored(joint: genprob.Joint, train: xr.Dataset, held: xr.Dataset) -> dict[st
     found = genprob.evaluate(
         joint, held, metrics={"log_likelihood": {}, "masked": {"rows": ASKED, "train": train}}, seed=SEED
     )
-    likelihood, masked = found["log_likelihood"], found["masked"]
+    likelihood, masked = found["log_likelihood"].to_dataset(), found["masked"].to_dataset()
     assert likelihood.attrs["reliable"], likelihood.attrs["reasons"]
     row: dict[str, Any] = {
         "held-out nats": float(likelihood["log_likelihood"]),

@@ -20,13 +20,13 @@ class Stored(nn.Module):
 
     numbers: Tensor
     shares: Tensor
-    reservoir: Tensor
 
     def __init__(self, draws: int, width: int, temperatures: int, dtype: torch.dtype) -> None:
         super().__init__()
         self.register_buffer("numbers", torch.full((7,), torch.nan, dtype=torch.float64))
         self.register_buffer("shares", torch.linspace(0, 1, temperatures + 1, dtype=torch.float64))
-        self.register_buffer("reservoir", torch.zeros(draws, width, dtype=dtype))
+        # No buffer: every step of a fit would copy it, to give it back as it was.
+        self.reservoir = nn.Parameter(torch.zeros(draws, width, dtype=dtype), requires_grad=False)
 
     @property
     def known(self) -> bool:
