@@ -27,7 +27,7 @@ def draw(joint: genprob.Joint, test: np.ndarray, picture: str, seed: int) -> Non
     given = np.zeros((height, width), dtype=bool)
     given[: height // 2] = True
     halves = [{"image": genprob.Masked(image, given)} for image in test[:ACROSS]]
-    answer = joint.query(rows=halves, draws=2, seed=seed)
+    answer = joint.query(rows=halves, draws=2, seed=seed, strategy="clamped")
     print({k: answer.attrs[k] for k in ("strategy", "rhat", "ess", "reliable", "reasons")}, flush=True)
     found = np.asarray(answer["posterior"]["image"]).reshape(ACROSS, -1, height, width)
     shown = np.where(given, test[:ACROSS], 0.35)

@@ -19,6 +19,7 @@ from genprob.query.batch import QueryBatch
 from genprob.testing.joints import rbm as listing
 from genprob.testing.tables import mixed, reals
 from genprob_energy import layers
+from genprob_energy.machine import MachinePath, TemperedGibbs
 from genprob_energy.rbm import RBM
 
 VISIBLE = 8
@@ -395,6 +396,27 @@ def test_tempered_chains_cross_where_plain_ones_do_not():
     assert crossed["plain"] < 0.1
     assert crossed["tempered"] == pytest.approx(wanted, abs=0.1)
     assert float(told["swapped"]) > 0.2
+
+
+def test_tempering_leaves_the_law_at_every_temperature_as_it_is():
+    """Exact draws at three temperatures, moved and exchanged: each still has its own law, state by state."""
+    model = joint_of(batch_of(binary_rows(columns=4)), hidden=3, spread=2.0).model
+    count, shares = 40_000, (1.0, 0.5, 0.0)
+    with torch.no_grad():
+        states = model._states()
+        path = MachinePath(model.machine(), states, torch.zeros(()))
+        laws = [torch.softmax(path.log_density(states, share), 0) for share in shares]
+        torch.manual_seed(0)
+        begun = [states[torch.multinomial(law, count, replacement=True)] for law in laws]
+        kernel = TemperedGibbs(model.machine(), shares)
+        points, memory = begun[0], {"hotter": torch.stack(begun[1:]), "steps": 0}
+        for _ in range(4):
+            points, memory, told = kernel.step(points, memory)
+    code = torch.tensor([8.0, 4.0, 2.0, 1.0])
+    for law, replica in zip(laws, [points, *memory["hotter"]], strict=True):
+        found = torch.bincount((replica @ code).long(), minlength=16) / count
+        assert ((found - law).abs() < 4.5 * (law * (1 - law) / count).sqrt() + 1e-4).all()
+    assert 0.1 < float(told["swapped"]) < 0.95
 
 
 def test_a_tempered_fit_tells_of_its_chains(tmp_path):
