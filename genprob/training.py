@@ -158,7 +158,7 @@ class Training:
 
     def _conclude(self, train: Batch) -> None:
         """Lets the model settle what rests on the fitted parameters, before the last checkpoint."""
-        if self._not_a_number() is not None:
+        if self._not_a_number() is not None or self._lost() is not None:
             return  # the checkpoint that follows says so
         with running(Randomness(self.request.seed, self.place)):
             notes = self.network.conclude(train, seed=self.request.seed)
@@ -209,7 +209,7 @@ class Training:
         except torch.linalg.LinAlgError as error:
             raise self._diverged(f"a matrix lost its definiteness ({str(error).splitlines()[0]})") from error
         except (ValueError, ArithmeticError, RuntimeError) as error:
-            if self._not_a_number() is None:
+            if self._not_a_number() is None and self._lost() is None:
                 raise
             raise self._diverged(str(error).splitlines()[0]) from error
 
