@@ -68,6 +68,9 @@ def test_conditionals_are_those_of_quadrature(joint, strategy):
     y = found["posterior"]["y"].values
     assert abs(y.mean() - mean) < 0.15 * np.sqrt(square - mean**2) + 0.02
     assert y.std() == pytest.approx(np.sqrt(square - mean**2), rel=0.15)
+    below = np.cumsum(share)
+    for edge in range(40, 140, 10):
+        assert abs((y <= GRID[edge] + STEP / 2).mean() - below[edge]) < 0.06
     evidence = np.logaddexp.reduce(log_p[at]) + np.log(STEP)
     error = np.hypot(found.attrs["log_evidence_se"], joint.model.partition().error)
     assert abs(found.attrs["log_evidence"] - evidence) < 5 * error + 0.02
