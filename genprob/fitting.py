@@ -133,18 +133,24 @@ def _learn(
     training = Training(request, table, place, say)
     record = {"data": _digest(table), "rows": len(table), "provenance": provenance()}
     record |= {} if choice is None else {"choice": choice.record}
-    with (
-        Run.create(folder, request.config() | record, to_toml(table.schema)) as run,
-        _advised(_how_to_go_on(folder) if kept else "give out= to keep what was learned"),
-    ):
-        try:
-            training.begin(run)
-        except Exception:
-            # Nothing was learned: the folder is as free as it was.
-            for name in (MANIFEST, CONFIG):
-                (run.path / name).unlink(missing_ok=True)
-            raise
-        training.go()
+    new, begun = not folder.exists(), False
+    try:
+        with (
+            Run.create(folder, request.config() | record, to_toml(table.schema)) as run,
+            _advised(_how_to_go_on(folder) if kept else "give out= to keep what was learned"),
+        ):
+            try:
+                training.begin(run)
+            except Exception:
+                # Nothing was learned: the folder is as free as it was.
+                for name in (MANIFEST, CONFIG):
+                    (run.path / name).unlink(missing_ok=True)
+                raise
+            begun = True
+            training.go()
+    finally:
+        if new and not begun:
+            shutil.rmtree(folder, ignore_errors=True)
     return training
 
 

@@ -135,7 +135,7 @@ class Training:
                 save = (
                     best or stop or state.finished or state.step == state.horizon or now - saved > _CHECKPOINT_SECONDS
                 )
-                if save or state.step == first or now - said > _PROGRESS_SECONDS:
+                if save or state.step == first or state.phase != phase or now - said > _PROGRESS_SECONDS:
                     said = now
                     history.flush()
                     try:

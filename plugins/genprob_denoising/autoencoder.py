@@ -112,9 +112,9 @@ class DAE(Model):
         return self.network.score(points)
 
     @torch.no_grad()
-    def code(self, points: Tensor) -> Tensor:
-        """What the network's last hidden layer makes of encoded points `[n, width]`, `[n, units]`."""
-        return coded(self.network.network, points.to(torch.get_default_dtype()))[0]
+    def code(self, batch: Batch) -> Tensor:
+        """What the network's last hidden layer makes of complete rows, `[rows, units]`."""
+        return coded(self.network.network, self.points(batch).to(torch.get_default_dtype()))[0]
 
     def auxiliary(self, batch: Batch) -> Tensor:
         """The contractive and the sparse penalty of each row, `[rows]`; see `genprob.engine.capabilities.Auxiliary`."""

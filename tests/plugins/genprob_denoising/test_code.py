@@ -40,10 +40,10 @@ def test_penalties_contract_codes_and_make_them_sparse(rows, form):
     how = {"name": "dsm", "lr": 1e-2, "batch_size": 128}
     stretch, size = {}, {}
     for name, options in {"none": {}, "contract": {"contract": 0.1}, "sparse": {"sparse": 0.1}}.items():
-        model = genprob.fit(rows, "dae", form=form, hidden=(16,), steps=150, seed=0, inference=how, **options).model
-        points = model.starts.float()
-        code, norm = coded(model.network.network, points)
-        assert torch.equal(code.detach(), model.code(points))
+        joint = genprob.fit(rows, "dae", form=form, hidden=(16,), steps=150, seed=0, inference=how, **options)
+        model = joint.model
+        code, norm = coded(model.network.network, model.points(joint.reference).float())
+        assert torch.equal(code.detach(), model.code(joint.reference))
         stretch[name], size[name] = norm.mean().item(), code.abs().mean().item()
     assert stretch["contract"] < 0.5 * stretch["none"]
     assert size["sparse"] < 0.5 * size["none"]
