@@ -13,9 +13,11 @@ from genprob.engine.kernels.metropolis import accepted, chosen
 from genprob.engine.move import Metrics
 from genprob.engine.state import Memory
 from genprob.errors import PluginError
+from genprob_energy.annealed import size_at
 from genprob_energy.base import Given, NormalMixture
 
-_TARGET = 0.8
+TARGET = 0.8
+"""Wanted acceptance of a path's transitions."""
 _LEAPFROGS = 6
 _PROPOSALS = 3
 
@@ -79,18 +81,12 @@ class EnergyPath:
         if self.near:
             return _proposed(self.net, self.given, self.copies, points, share, _PROPOSALS)[0]
         target = HeldDensity(self.net, self.base, self.known, self.value, share)
-        size = self._size(share)
+        size = size_at(self, share)
         kernel = HMC(target, _LEAPFROGS, mass="unit", size=size, value_and_gradient=target.slope)
         new, _, told = kernel.step(points, kernel.init(points))
         if self.tuning:
-            self.sizes.append((share, size * float(np.exp(float(told["acceptance"].mean()) - _TARGET))))
+            self.sizes.append((share, size * float(np.exp(float(told["acceptance"].mean()) - TARGET))))
         return torch.where(self.known, self.value, new)
-
-    def _size(self, share: float) -> float:
-        if self.tuning:
-            return self.sizes[-1][1]
-        at, size = zip(*sorted(self.sizes), strict=True)
-        return float(np.interp(share, at, size))
 
 
 def _proposed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import ClassVar
 
 import numpy as np
@@ -16,24 +15,18 @@ from genprob.engine.kernels.hmc import HMC
 from genprob.engine.kernels.replica import ReplicaExchange
 from genprob.engine.transition import Kernel
 from genprob.errors import UsageError
-from genprob.metrics.partition import Partition, anneal, estimate, shares_of
+from genprob.metrics.partition import anneal
 from genprob.nets.mlp import mlp
 from genprob.query.batch import POINT, QueryBatch
-from genprob.query.diagnostics import log_mean_error
-from genprob.query.log_evidence import LogEvidence
+from genprob_energy.annealed import RESERVOIR, ROWS, SIZES, AnnealedEnergy, EnergyChains
 from genprob_energy.base import NormalMixture
 from genprob_energy.coordinates import EnergyPath, HeldDensity, HeldHMC
-from genprob_energy.partitioned import Partitioned
 from genprob_energy.stored import Stored
 
-RESERVOIR = 512
-_CHAINS, _TEMPERATURES = 64, 40
-_QUICK = (16, 15)
-_ROWS = 50_000
 _LEAPFROGS = 5
 
 
-class DeepEnergy(Partitioned):
+class DeepEnergy(AnnealedEnergy):
     """p(x) = base(z) exp(-net(z)) |dz/dx| / Z over encoded reals z: the energy is net(z) - log base(z).
 
     The base, a wide normal, keeps the density proper wherever the network's tails go, and is where temperature paths
@@ -68,8 +61,8 @@ class DeepEnergy(Partitioned):
         wrong = [v for v in schema if v.discrete]
         if wrong:
             raise UsageError(
-                f"variable {wrong[0].name!r} is {wrong[0].support.kind}: energy takes real, positive and interval "
-                "variables; rbm takes binaries and categories as well"
+                f"variable {wrong[0].name!r} is {wrong[0].support.kind}: a fitted base takes real, positive and "
+                "interval variables; energy with base=normal takes binaries and categories as well"
             )
         if min(chains, temperatures, *hidden) < 1 or not spread > 0:
             raise UsageError(f"hidden={hidden}, spread={spread}, chains={chains}, temperatures={temperatures}: too few")
@@ -82,7 +75,7 @@ class DeepEnergy(Partitioned):
         self.incomplete = False
         self.stored = Stored(RESERVOIR, schema.width, temperatures, torch.float32)
         self.precision = torch.float64  # of the data; points are standardised
-        self._sizes: list[tuple[float, float]] = [(0.0, 0.5), (1.0, 0.1)]
+        self._sizes = list(SIZES)
 
     @torch.no_grad()
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
@@ -155,35 +148,11 @@ class DeepEnergy(Partitioned):
     def path(self, known: Tensor, value: Tensor, copies: int) -> EnergyPath:
         return EnergyPath(self.net, self.base, self.base.given(known, value), copies)
 
-    def _free(self, copies: int) -> EnergyPath:
+    def free_path(self, copies: int) -> EnergyPath:
         nothing = torch.zeros(1, self.schema.width, device=self.base.mean.device)
         return self.path(nothing.bool(), nothing, copies)
 
-    def estimate_partition(self) -> Partition:
-        path = self._free(self.chains)
-        shares = shares_of(path, self.temperatures)
-        path.tuning = False
-        self._sizes = path.sizes
-        self.stored.shares.copy_(torch.tensor(shares, dtype=torch.float64))
-        found, points = estimate(path, 0.0, shares, settle=50)
-        more = [points]
-        while sum(map(len, more)) < RESERVOIR:
-            for _ in range(30):
-                points = path.step(points, 1.0)
-            more.append(points)
-        self.stored.fill(torch.cat(more))
-        return found
-
-    # --- sampling and scoring
-
-    @torch.no_grad()
-    def draw(self, draws: int) -> np.ndarray:
-        self.partition()
-        points, path = self.stored.draw(draws), self._free(draws)
-        path.sizes, path.tuning = self._sizes, False
-        for _ in range(20):
-            points = path.step(points, 1.0)
-        return self.rows(points)
+    # --- scoring
 
     def rows(self, points: Tensor) -> np.ndarray:
         return self.encoder.snap(self.encoder.decode(points.double())).cpu().numpy()
@@ -194,45 +163,10 @@ class DeepEnergy(Partitioned):
         z = self.encoder.encode(x).float()
         return -self.energy(z).double() + (self.encoder.log_jacobian(x) + width).sum(-1)
 
-    @property
-    def log_partition(self) -> float:
-        """In nats, relative to `log_joint`."""
-        return self.partition().value
-
-    @property
-    def log_partition_se(self) -> float:
-        """Its standard error."""
-        return self.partition().error
-
-    @torch.no_grad()
-    def log_evidence(self, queries: QueryBatch) -> LogEvidence:
-        partition, known = self.partition(), queries.kind == POINT
-        value, error = np.zeros(len(queries)), np.zeros(len(queries))
-        whole, some = known.all(1), known.any(1) & ~known.all(1)
-        if whole.any():
-            rows = torch.as_tensor(queries.a[whole], device=self.base.mean.device)
-            value[whole] = self.log_joint(rows).cpu().numpy() - partition.value
-        if some.any():
-            weight = self.annealed(queries.take(some), _CHAINS, _TEMPERATURES)[0].cpu().numpy()
-            value[some] = np.logaddexp.reduce(weight, axis=1) - math.log(_CHAINS) - partition.value
-            error[some] = log_mean_error(weight)
-        return LogEvidence(value, error, "estimate", "joint", partition.error)
-
-    def score_seen(self, batch: Batch, observed: Tensor) -> Tensor:
-        values = np.where(observed.cpu().numpy(), batch.values.double().cpu().numpy(), np.nan)
-        queries = QueryBatch.from_values(batch.schema, values)
-        self.partition()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            if bool(observed.all()):
-                return torch.as_tensor(self.log_evidence(queries).value, device=batch.values.device)
-            weight = self.annealed(queries, *_QUICK)[0]
-        return torch.logsumexp(weight, 1) - math.log(_QUICK[0]) - self.partition().value
-
     def annealed(self, queries: QueryBatch, chains: int, temperatures: int) -> tuple[Tensor, Tensor]:
         """log of unbiased estimates `[Q, chains]` of Z times p(points of the queries), and points `[Q, chains, d]`."""
         known, value, log_jacobian = self.given(queries)
-        shares, step = self.stored.path(temperatures), max(1, _ROWS // chains)
+        shares, step = self.stored.path(temperatures), max(1, ROWS // chains)
         weights, points = [], []
         for first in range(0, len(queries), step):
             path = self.path(known[first : first + step], value[first : first + step], chains)
@@ -261,32 +195,11 @@ class DeepEnergy(Partitioned):
     @torch.no_grad()
     def clamp(self, queries: QueryBatch, chains: int) -> EnergyChains:
         self.partition()
-        return EnergyChains(self, queries, chains)
-
-
-class EnergyChains:
-    """Chains of each query, half of them from kept draws, half from chains annealed under the evidence."""
-
-    def __init__(self, model: DeepEnergy, queries: QueryBatch, chains: int) -> None:
-        self.model, self.chains = model, chains
-        known, value, _ = model.given(queries)
-        self.known, self.value = known[:, None], value[:, None]
-        self.log_weight, self.points = model.annealed(queries, max(chains, 32), _TEMPERATURES)
-
-    def start(self) -> Tensor:
-        queries, _, d = self.points.shape
-        out = self.model.stored.draw(queries * self.chains).reshape(queries, self.chains, d)
-        chosen = torch.multinomial(torch.softmax(self.log_weight, 1), self.chains, replacement=True)
-        out[:, 1::2] = self.points.gather(1, chosen[..., None].expand(-1, -1, d))[:, 1::2]
-        return torch.where(self.known, self.value, out)
-
-    def kernel(self, warmup: int) -> Kernel:
-        return self.model.chain(self.known, self.value, warmup)
-
-    def rows(self, points: Tensor) -> np.ndarray:
-        return self.model.rows(points)
-
-    def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
-        weight, partition = self.log_weight.cpu().numpy(), self.model.partition()
-        value = np.logaddexp.reduce(weight, axis=1) - math.log(weight.shape[1]) - partition.value
-        return value, np.hypot(log_mean_error(weight), partition.error)
+        known, value = (x[:, None] for x in self.given(queries)[:2])
+        return EnergyChains(
+            self,
+            queries,
+            chains,
+            lambda points: torch.where(known, value, points),
+            lambda warmup: self.chain(known, value, warmup),
+        )

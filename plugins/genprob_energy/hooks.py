@@ -34,7 +34,7 @@ def genprob_models() -> Iterable[ModelSpec]:
     yield ModelSpec(
         name="energy",
         factory="genprob_energy.residual:energy",
-        summary="deep energy: a network over encoded reals",
+        summary="deep energy: a network over encoded reals, images, and one-hot binaries and categories",
         inferences=("replay", "nce", "pcd", "dsm"),
         reference="LeCun et al. 2006; Du and Mordatch 2019",
     )

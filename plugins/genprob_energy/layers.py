@@ -23,7 +23,7 @@ from genprob_energy import evidence, marginal
 from genprob_energy.machine import BlockGibbs, Machine, MachinePath, TemperedGibbs
 from genprob_energy.partitioned import Partitioned
 from genprob_energy.stored import Stored
-from genprob_energy.units import Units, visible_states
+from genprob_energy.units import Units, listed_states, visible_states
 
 MOST_ENUMERATED = 20
 """Binary units on one side up to which the partition function is summed."""
@@ -200,9 +200,7 @@ class Layers(Partitioned):
         return np.array([np.logaddexp.reduce(log_mass + one) for one in told])
 
     def _states(self) -> Tensor:
-        levels = [torch.arange(v.cardinality or 0, dtype=self.precision) for v in self.schema.columns]
-        grid = torch.cartesian_prod(*levels)
-        return (grid if grid.ndim > 1 else grid[:, None]).to(self.weight.device)
+        return listed_states(self.schema, self.precision).to(self.weight.device)
 
     def path(self, chains: int) -> MachinePath:
         """The temperature path from independent units at the base rates."""

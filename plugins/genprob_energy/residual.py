@@ -16,11 +16,11 @@ from genprob.engine.transition import Kernel
 from genprob.errors import UsageError
 from genprob.query.batch import NOTHING, POINT, QueryBatch
 from genprob.query.likelihood import log_ceiling, log_likelihood
-from genprob.query.weighted import marginals
-from genprob.results.record import Marginal
 from genprob_energy.base import NormalMixture
 from genprob_energy.coordinates import EnergyPath, HeldProposals
 from genprob_energy.energy import DeepEnergy
+from genprob_energy.mixed import MixedEnergy
+from genprob_energy.proposed import Proposed
 
 ROWS_A_COMPONENT = 20
 
@@ -34,11 +34,14 @@ def energy(
     spread: float = 2.0,
     chains: int = 256,
     temperatures: int = 100,
-) -> DeepEnergy:
+) -> DeepEnergy | MixedEnergy:
     """A deep energy: `DeepEnergy` over a wide normal, `ResidualEnergy` over a base that is fitted to the data.
 
+    A table with binaries or categories makes it a `MixedEnergy`, whose base is the wide normal times the labels'
+    frequencies.
+
     Arguments:
-        schema: real, positive and interval variables.
+        schema: real, positive, interval, binary and categorical variables; of a fitted base, reals only.
         hidden: widths of the network's hidden layers.
         base: `normal`, wide and independent; `gaussian` or `mixture`, fitted to the data, of which the network learns
             what they get wrong.
@@ -47,6 +50,8 @@ def energy(
         chains: parallel chains that estimate the partition function.
         temperatures: steps of their path.
     """
+    if base == "normal" and any(v.discrete for v in schema):
+        return MixedEnergy(schema, hidden=hidden, spread=spread, chains=chains, temperatures=temperatures)
     if base == "normal":
         return DeepEnergy(schema, hidden=hidden, spread=spread, chains=chains, temperatures=temperatures)
     count = 1 if base == "gaussian" else components
@@ -145,23 +150,3 @@ class ResidualEnergy(DeepEnergy):
         told = [log_likelihood(other, q, rows[q]) + log_ceiling(other, q) for q in range(len(queries))]
         weight = weight + torch.as_tensor(np.array(told), device=weight.device)
         return Proposed(queries, rows, weight - math.log(particles) - self.partition().value)
-
-
-class Proposed:
-    """Weighted rows; see `genprob.query.capabilities.Cloud`.
-
-    Arguments:
-        queries: what was asked.
-        values: `[Q, J, width]` in data units.
-        log_weight: `[Q, J]`.
-    """
-
-    def __init__(self, queries: QueryBatch, values: np.ndarray, log_weight: Tensor) -> None:
-        self.queries, self.values, self.log_weight = queries, values, log_weight
-
-    def draw(self, index: Tensor) -> np.ndarray:
-        return np.take_along_axis(self.values, index.cpu().numpy()[..., None], 1)
-
-    def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
-        weight = self.log_weight.double().cpu().numpy()
-        return marginals(self.queries.schema, self.values[:, :, None], weight, targets)

@@ -167,3 +167,9 @@ def visible_states(schema: Schema) -> int | None:
     """Number of states of all columns together, None where some column has no finite list."""
     sizes = [v.cardinality for v in schema.columns]
     return None if None in sizes else math.prod(size or 1 for size in sizes)
+
+
+def listed_states(schema: Schema, dtype: torch.dtype) -> Tensor:
+    """All points of columns that have a finite list each, `[states, schema.width]`."""
+    grid = torch.cartesian_prod(*(torch.arange(v.cardinality or 0, dtype=dtype) for v in schema.columns))
+    return grid if grid.ndim > 1 else grid[:, None]

@@ -38,6 +38,12 @@ def test_every_registered_model_keeps_the_contract(name):
     assert report.ok, report
 
 
+def test_an_energy_of_labels_and_reals_keeps_the_contract():
+    data = mixed()[["x", "member", "colour"]]
+    report = check("energy", steps=10, hidden=(8,), chains=32, temperatures=30, data=data, seconds=40)
+    assert report.ok, report
+
+
 def test_the_battery_provokes_every_class_of_failure():
     report = check("mixture", steps=4, components=2)
     said = {verdict.clause: verdict for verdict in report.verdicts}

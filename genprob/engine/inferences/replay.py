@@ -10,7 +10,7 @@ from torch import Tensor
 from genprob.data.batch import Batch
 from genprob.engine.assign import Assign
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import Energy, require
+from genprob.engine.capabilities import Energy, MarkovKernel, require
 from genprob.engine.descend import descent
 from genprob.engine.inferences.phases import COMPLETIONS, completing, sound
 from genprob.engine.kernels.hmc import HMC
@@ -19,6 +19,7 @@ from genprob.engine.losses.contrastive import contrastive
 from genprob.engine.move import Metrics, Updates
 from genprob.engine.phase import Phase
 from genprob.engine.program import Program
+from genprob.engine.transition import Kernel
 from genprob.errors import Diverged, UsageError
 from genprob.model import Model
 
@@ -51,7 +52,8 @@ def replay(
         chains: chains that move in a step.
         buffer: chains that are kept.
         refresh: share of the moving chains that begin anew at rows of the data with unit noise.
-        kernel: what moves them.
+        kernel: what moves them; an energy with a kernel of its own, such as one with labels, is moved by that one, and
+            begins anew at rows as they are.
         size: size of a leapfrog or Langevin step, in the units of the points.
         noise: standard deviation of noise on the rows, a stabiliser.
         decay: weight of the mean squared energy of rows and chains in the loss, a stabiliser.
@@ -63,7 +65,12 @@ def replay(
     require(model, Energy, "replay", "an energy")
     if min(k, chains, buffer) < 1 or buffer < chains or not 0 <= refresh <= 1:
         raise UsageError(f"k={k}, chains={chains}, buffer={buffer}, refresh={refresh}: a buffer holds all that move")
-    energy = cast(Energy, model)
+    energy, own = cast(Energy, model), model if isinstance(model, MarkovKernel) else None
+    if own is not None and (kernel != "hmc" or noise):
+        raise UsageError(
+            f"kernel={kernel!r}, noise={noise}: {type(model).__name__} has labels, which neither Langevin steps nor "
+            "noise can move; leave kernel=hmc and noise=0"
+        )
 
     def log_density(points: Tensor) -> Tensor:
         return -energy.energy(points)
@@ -71,7 +78,7 @@ def replay(
     def begun(batch: Batch, count: int, *, check: bool) -> Tensor:
         rows = energy.points(batch.take(torch.randint(len(batch), (count,), device=batch.values.device))).detach()
         rows = sound(energy, rows) if check else rows
-        return rows + torch.randn_like(rows)
+        return rows + torch.randn_like(rows) if own is None else rows
 
     def move(blocks: Blocks, batch: Batch | None) -> tuple[Updates, Metrics]:
         assert batch is not None
@@ -81,7 +88,9 @@ def replay(
         anew = torch.rand(chains, device=kept.device) < refresh
         position = torch.where(anew.reshape(-1, *[1] * (kept.ndim - 1)), begun(batch, chains, check=False), position)
         first = position
-        mover = HMC(log_density, 3, mass="unit", size=size) if kernel == "hmc" else Langevin(log_density, size)
+        mover: Kernel = Langevin(log_density, size)
+        if kernel == "hmc":
+            mover = HMC(log_density, 3, mass="unit", size=size) if own is None else own.markov_kernel()
         memory, told = mover.init(position), {}
         for _ in range(k):
             position, memory, told = mover.step(position, memory)

@@ -158,7 +158,7 @@ def test_holes_are_sampled_while_learning():
 
 
 def test_categories_are_refused_with_what_is_taken():
-    with pytest.raises(UsageError, match=r"energy takes real, positive and interval variables; rbm takes binaries"):
+    with pytest.raises(UsageError, match="a fitted base takes real, positive and interval variables"):
         genprob.fit(mixed().drop_vars("visits"), DeepEnergy, steps=0)
 
 
