@@ -25,7 +25,7 @@ NOTES = (
     "  been seen; no value was searched, and there is one seed.",
     "Processor seconds are those of a shared machine and hold the annealing and scoring too. The rate stays without\n"
     "  `decay`: chains then lag behind the weights, log Z is not found, and such rows are not to be ranked.",
-    "The long fits use no tempering: the comparison shows no gain at equal work.",
+    "The long fits use no tempering: no row of the comparison is quotable, and so what it brings is open.",
 )
 COMMON = {"name": "pcd", "batch_size": 100, "chains": 100, "momentum": 0.5}
 LONG: dict[str, dict[str, Any]] = {"long": {}, "long, weight decay": {"weight_decay": 1e-4}}
