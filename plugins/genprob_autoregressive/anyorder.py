@@ -47,7 +47,7 @@ class ResidualAnyOrder(Model):
 
     One Gaussian over reals and counts (in encoded coordinates, fitted by EM where cells are missing) gives the exact
     mean and variance of every unknown number under any mask. A residual network is shown the known cells, these
-    moments and each known number's leave-one-out surprise, and moves the conditionals away from the Gaussian's:
+    moments, each known number's leave-one-out surprise and which shared value it is, if any, and moves the conditionals away from the Gaussian's:
     numbers are a mixture of logistics around the Gaussian's mean plus the exact values that many rows share, scored
     by the probability of their cell; categories a softmax around their frequencies. Training hides a random part of
     every row and predicts it; natural holes are never shown nor predicted.
@@ -107,23 +107,23 @@ class ResidualAnyOrder(Model):
             for _ in range(members)
         )
         self.hidden, self.rows = hidden, 0
-        self._allocate(0)
+        self._allocate(0, 0)
 
     # --- structure and start
 
     def structure(self) -> dict[str, Any]:
-        return {"atoms": self.atoms.width, "rows": self.rows}
+        return {"atoms": self.atoms.width, "held": self.atoms.held, "rows": self.rows}
 
     def build(self, structure: dict[str, Any]) -> None:
         self.rows = int(structure["rows"])
-        self._allocate(int(structure["atoms"]))
+        self._allocate(int(structure["atoms"]), int(structure["held"]))
 
-    def _allocate(self, atoms: int) -> None:
+    def _allocate(self, atoms: int, held: int) -> None:
         """So many atoms per number, and heads for them."""
         device = self.base.mean.device
         self.atoms = Atoms(len(self.coordinates), atoms).to(device)
         for network in self._networks:
-            network.allocate(atoms, device)
+            network.allocate(atoms, held, device)
 
     @property
     def _networks(self) -> list[Network]:
@@ -140,7 +140,7 @@ class ResidualAnyOrder(Model):
         self.inputs.fit(y, known)
         self.levels.fit(values[:, levels], observed[:, levels])
         atoms = Atoms.of(x, y, known)
-        self._allocate(atoms.width)
+        self._allocate(atoms.width, atoms.held)
         self.atoms = atoms
         self.rows = len(batch)
         return [
@@ -170,7 +170,8 @@ class ResidualAnyOrder(Model):
         moments = self.base.moments(y, shown)
         hot = self.levels.one_hot(values[:, columns], told)
         frequency = torch.where(told[:, self.levels.owner], 0.0, self.levels.log_frequency)
-        return self.inputs(y, shown, moments, hot, told, frequency), moments
+        features = self.inputs(y, shown, moments, hot, told, frequency)
+        return torch.cat([features, self.atoms.indicators(values[:, numbers], shown)], 1), moments
 
     def slab_of(self, raw: Tensor, mean: Tensor, sd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, locations and scales `[..., K]` from `raw [..., 3, K]` and the Gaussian's moments `[...]`."""

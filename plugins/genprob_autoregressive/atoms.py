@@ -73,6 +73,15 @@ class Atoms(nn.Module):
         prior = frequency - 0.5 * far - torch.log(t) - 0.9
         return torch.cat([rest.expand(mean.shape)[..., None], prior], -1)
 
+    @property
+    def held(self) -> int:
+        """How many atoms all columns have together."""
+        return int(torch.isfinite(self.value).sum())
+
+    def indicators(self, x: Tensor, known: Tensor) -> Tensor:
+        """Which atoms the known of `[rows, columns]` values are, `[rows, held]` float32."""
+        return (self.matches(x) & known[..., None])[:, torch.isfinite(self.value)].float()
+
     def matches(self, x: Tensor) -> Tensor:
         """Which atom each value is, `[rows, columns, width]` bool."""
         return x[..., None] == self.value

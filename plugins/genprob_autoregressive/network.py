@@ -17,7 +17,7 @@ class Network(nn.Module):
         softmax: logits of the levels of all categories.
 
     Arguments:
-        features: width of what it is shown.
+        features: width of what it is shown, but for the atoms.
         numbers, levels: how many numeric columns, and levels of the others, there are.
         hidden, blocks, dropout: of the trunk.
         logistics: components of the slab of a number.
@@ -28,12 +28,19 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.trunk = ResidualTrunk(features, hidden=hidden, blocks=blocks, dropout=dropout)
+        self.features = features
         self.numbers, self.levels, self.hidden, self.logistics = numbers, levels, hidden, logistics
-        self.allocate(0, torch.device("cpu"))
+        self.allocate(0, 0, torch.device("cpu"))
 
-    def allocate(self, atoms: int, device: torch.device) -> None:
-        """Heads of a slab and so many atoms per number."""
+    def allocate(self, atoms: int, held: int, device: torch.device) -> None:
+        """Inputs for `held` indicators of atoms, weighted by zero; heads of a slab and so many atoms per number."""
         n, k = self.numbers, self.logistics
+        first = nn.Linear(self.features + held, self.hidden, device=device)
+        with torch.no_grad():
+            first.weight[:, : self.features] = self.trunk.first.weight[:, : self.features]
+            first.weight[:, self.features :] = 0.0
+            first.bias.copy_(self.trunk.first.bias)
+        self.trunk.first = first
         self.slab = _head(self.hidden, n * 3 * k, device)
         self.masses = _head(self.hidden, n * (1 + atoms), device)
         self.softmax = _head(self.hidden, self.levels, device)

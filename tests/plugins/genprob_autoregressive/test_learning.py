@@ -80,3 +80,19 @@ def test_the_audit_works_on_it():
     assert set(cells["strategy"].values.tolist()) >= {"ancestral"}
     told = joint.query(targets=[reference.schema.names[0]], given={}, draws=50)
     assert "not audited" not in told.attrs["reasons"] or told.attrs["calibration"] in ("ok", "unknown", "fail")
+
+
+def test_single_values_that_decide_are_seen():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 10, 1500)
+    special = rng.random(1500) < 0.4
+    x[special] = rng.choice([2.5, 5.25, 7.75], special.sum())
+    rows = {"x": x, "g": np.where(special, "yes", "no")}
+    joint = genprob.fit(
+        rows, "anyorder", hidden=32, steps=400, seed=0,
+        schema={"x": {"support": "real", "measure": "lebesgue"}},
+        inference={"name": "ml", "lr": 5e-3, "batch_size": 256},
+    )  # fmt: skip
+    asked = {"x": [5.25, 5.24, 5.26, 2.5, 2.51], "g": ["yes", "no", "no", "yes", "no"]}
+    found = np.exp(joint.conditional_log_prob(asked, given=["x"])["log_prob"].values)
+    assert found.min() > 0.9
