@@ -47,10 +47,11 @@ class ResidualAnyOrder(Model):
 
     One Gaussian over reals and counts (in encoded coordinates, fitted by EM where cells are missing) gives the exact
     mean and variance of every unknown number under any mask. A residual network is shown the known cells, these
-    moments, each known number's leave-one-out surprise and which shared value it is, if any, and moves the conditionals away from the Gaussian's:
-    numbers are a mixture of logistics around the Gaussian's mean plus the exact values that many rows share, scored
-    by the probability of their cell; categories a softmax around their frequencies. Training hides a random part of
-    every row and predicts it; natural holes are never shown nor predicted.
+    moments, each known number's leave-one-out surprise and which shared value it is, if any, and moves the
+    conditionals away from the Gaussian's: numbers are a mixture of logistics around the Gaussian's mean plus the
+    exact values that many rows share, scored by the probability of their cell; categories a softmax around their
+    frequencies. Training hides a random part of every row and predicts it; natural holes are never shown nor
+    predicted.
 
     Orders need not agree: the joint is the mixture over orders, and answers say by how much they differ. Several
     networks that begin at different weights and are shown different masks are averaged as joint distributions: what
