@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import is_dataclass, replace
 from typing import Literal, cast
 
 import torch
@@ -91,6 +92,8 @@ def replay(
         mover: Kernel = Langevin(log_density, size)
         if kernel == "hmc":
             mover = HMC(log_density, 3, mass="unit", size=size) if own is None else own.markov_kernel()
+            if is_dataclass(mover) and hasattr(mover, "size"):
+                mover = replace(mover, size=size)  # type: ignore[type-var]
         memory, told = mover.init(position), {}
         for _ in range(k):
             position, memory, told = mover.step(position, memory)

@@ -10,6 +10,7 @@ from genprob.engine.kernels import sample
 from genprob.errors import UsageError
 from genprob.metrics.partition import anneal
 from genprob.testing.tables import mixed, reals
+from genprob_energy.alternating import Alternating
 from genprob_energy.energy import DeepEnergy
 from genprob_energy.mixed import MixedEnergy
 
@@ -19,7 +20,7 @@ K, B = ("p", "q", "r"), (0, 1)
 BUDGET = {"clamped": {}, "importance": {"budget": 2000}}
 LEARNED = {
     "binary": {"name": "nce", "lr": 1e-2},
-    "interval(0,1)": {"name": "replay", "lr": 1e-2, "chains": 128, "buffer": 1024},
+    "interval(0,1)": {"name": "replay", "lr": 1e-2, "k": 4, "chains": 128, "buffer": 1024},
 }
 STRATEGY = {"binary": "importance", "interval(0,1)": "clamped"}
 
@@ -186,7 +187,9 @@ def test_chains_learn_and_holes_are_sampled(inference, steps):
         "k": np.where(hole[:, 1], None, train["k"]),
         "b": train["b"],
     }
-    options = {"name": inference, "lr": 1e-2, "chains": 128} | ({"buffer": 1024} if inference == "replay" else {})
+    options = {"name": inference, "lr": 1e-2, "chains": 128} | (
+        {"buffer": 1024, "k": 4} if inference == "replay" else {}
+    )
     joint = genprob.fit(holed, "energy", inference=options, steps=steps, hidden=(32, 32), chains=64, temperatures=50)
     assert float(joint.log_prob(table(300, seed=1))["log_prob"].mean()) > -2.75  # independent columns: -3.6
 
@@ -203,6 +206,19 @@ def test_cells_positives_and_other_strategies_agree():
     assert max(shares) - min(shares) < 0.08
     logs = [float(one.attrs["log_evidence"]) for one in found.values()]
     assert max(logs) - min(logs) < 0.25
+
+
+def test_the_step_size_of_replay_reaches_the_kernel(monkeypatch):
+    seen, step = [], Alternating.step
+
+    def spied(kernel, position, memory):
+        seen.append(kernel.size)
+        return step(kernel, position, memory)
+
+    monkeypatch.setattr(Alternating, "step", spied)
+    options = {"name": "replay", "size": 0.07, "k": 2, "chains": 32, "buffer": 32}
+    genprob.fit(table(100), "energy", inference=options, steps=2, hidden=(4,), chains=8, temperatures=5)
+    assert seen[:4] == [0.07] * 4
 
 
 def test_a_run_is_loaded_as_it_was(tmp_path):
