@@ -217,7 +217,7 @@ def test_the_step_size_of_replay_reaches_the_kernel(monkeypatch):
 
     monkeypatch.setattr(Alternating, "step", spied)
     options = {"name": "replay", "size": 0.07, "k": 2, "chains": 32, "buffer": 32}
-    genprob.fit(table(100), "energy", inference=options, steps=2, hidden=(4,), chains=8, temperatures=5)
+    genprob.fit(table(100), "energy", inference=options, steps=2, hidden=(4,), chains=256, temperatures=5)
     assert seen[:4] == [0.07] * 4
 
 
@@ -248,7 +248,7 @@ def test_what_is_taken_and_what_is_not():
         with pytest.raises(UsageError, match="MixedEnergy has labels"):
             genprob.fit(table(50), "energy", inference={"name": "replay", **option}, steps=1)
     with pytest.raises(UsageError, match="not held to readings of reals"):
-        joint = genprob.fit(table(50), "energy", inference="nce", steps=1, hidden=(4,), chains=16, temperatures=10)
+        joint = genprob.fit(table(50), "energy", inference="nce", steps=1, hidden=(4,), chains=256, temperatures=10)
         joint.query(["k"], {"x": genprob.Soft(0.0, sd=1.0)}, strategy="clamped")
 
 
