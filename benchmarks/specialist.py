@@ -217,7 +217,8 @@ TEXT = (
     "hispanic, 14 % of the others; in credit_data 80 % of those whose `Income` is blank are freelance, 17 % of the\n"
     "others. The last column is the ratio on the rows without holes. Where genprob loses most, `Home` in credit_data,\n"
     "single values decide: of 549 without assets whose `Expenses` are not exactly 35, 45, 60, 75 or 90, 543 rent.\n"
-    "Trees cut such values out; the network sees numbers through sixteen quantile bins."
+    "Trees cut such values out. While the network saw numbers through sixteen quantile bins alone the ratio was 1.22;\n"
+    "it is now told which shared value a number is."
 )
 
 

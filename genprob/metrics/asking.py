@@ -88,7 +88,10 @@ def _asked(
     flat = _flat(joint.schema, posterior.stack(item=("query", "chain", "draw"), create_index=False), "item")
     status = answer["sample_stats"].to_dataset()
     failed = status["computation"].values == "fail" if "computation" in status else np.zeros(len(holed), dtype=bool)
-    return flat.reshape(len(holed), -1, flat.shape[1]), failed, np.zeros(len(holed), dtype=bool), None
+    values = flat.reshape(len(holed), -1, flat.shape[1])
+    # As many draws from each of many chains may be a few more than were asked.
+    values = values[:, np.arange(draws) * values.shape[1] // draws]
+    return values, failed, np.zeros(len(holed), dtype=bool), None
 
 
 def _flat(schema: Schema, ds: xr.Dataset, dim: str) -> np.ndarray:

@@ -13,9 +13,14 @@ from torch import Tensor
 
 from genprob.engine.diagnostics.ess import ess_bulk
 from genprob.engine.diagnostics.rhat import rhat
+from genprob.query import chained
 
 if TYPE_CHECKING:
     import xarray as xr
+
+
+MOST_DIVERGING = 0.01
+"""A fit of whose transitions a larger share diverged is not believed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +61,15 @@ class Believed:
     def ess(self) -> dict[str, float]:
         """The smallest bulk effective sample size over each parameter's numbers."""
         return {name: float(ess_bulk(self._apart(name)).min()) for name in self.draws}
+
+    def doubt(self) -> str:
+        """Why the chains of the fit are not to be trusted, and what to do; empty where they are."""
+        worst, name = max((value, name) for name, value in self.rhat.items())
+        if not worst < chained.MOST_RHAT:
+            return f"R-hat {worst:.3f} of the fit's chains of {name!r} is above {chained.MOST_RHAT}; fit for longer"
+        if self.diverging > MOST_DIVERGING:
+            return f"{100 * self.diverging:.1f} % of the fit's transitions diverged; raise its target"
+        return ""
 
     def thinned(self, most: int) -> Tensor:
         """Positions of at most so many draws, as many of each chain, evenly over it."""

@@ -201,10 +201,10 @@ class ScoresCells(Protocol):
 
 @runtime_checkable
 class Doubtful(Protocol):
-    """A model that may have failed to normalise itself, whose log-probabilities and answers are then unreliable."""
+    """A model that may have failed to settle what its log-probabilities and answers rest on."""
 
     def doubt(self) -> str:
-        """Why its log-partition function is not to be trusted, and what to do; empty where it is."""
+        """Why its log-partition function or its draws are not to be trusted, and what to do; empty where they are."""
         ...
 
 

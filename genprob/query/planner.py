@@ -180,9 +180,10 @@ class Planner:
         told = np.where(beyond, np.nan, final.log_evidence)  # that of a latent is no part of what rows are ranked by
         status, why = support.judge(self.joint, queries.part(self.joint.schema), told)
         doubt = self.joint.model.doubt() if isinstance(self.joint.model, Doubtful) else ""
-        shared = np.isfinite(final.log_evidence)  # these rest on the log-partition function
+        shared = np.isfinite(final.log_evidence)  # these rest on what is in doubt
         failures = [
-            "; ".join(filter(None, (f, doubt if s else ""))) for f, s in zip(final.failures, shared, strict=True)
+            "; ".join(filter(None, (f, doubt if s and doubt not in f else "")))
+            for f, s in zip(final.failures, shared, strict=True)
         ]
         computation = ["fail" if f else "ok" for f in failures]
         calibration, audited = self._calibration(queries, final)

@@ -58,6 +58,10 @@ class PosteriorPredictive(Model):
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             self._tangled = self._read_too_early()
 
+    def doubt(self) -> str:
+        """Why the chains of the fit are not to be trusted; see `genprob.query.capabilities.Doubtful`."""
+        return self.believed.doubt() if self.believed else ""
+
     @torch.no_grad()
     def declared(self) -> tuple[Variable, ...]:
         """The parameters, as far as there are draws of them, and the latents of a row."""

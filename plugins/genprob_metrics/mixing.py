@@ -251,7 +251,8 @@ def _found(space: _Space, positions: np.ndarray) -> _Found:
     cells = space.cells.of(flat).reshape(steps, chains)
     at = space.coordinates(flat).reshape(steps, chains, -1)
     returns, entries = return_times(cells, number)
-    worth = ess_bulk(torch.as_tensor(at[..., at.reshape(-1, at.shape[-1]).std(0) > 0]))
+    moving = at[..., at.reshape(-1, at.shape[-1]).std(0) > 0]
+    worth = ess_bulk(torch.as_tensor(moving)) if moving.shape[-1] else torch.empty(0)
     return _Found(
         visited(cells, WINDOW),
         changes(cells, WINDOW),

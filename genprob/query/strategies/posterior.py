@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from genprob.joint import Joint
 
 DRAWS = 4000
-MOST_DIVERGING = 0.01
 _MOST_CELLS = 16
 """Columns of a target whose effective sample size is looked at."""
 
@@ -104,16 +103,14 @@ def _mixing(believed: Believed, queries: QueryBatch, values: np.ndarray, index: 
 
 
 def _failure(believed: Believed, used: int, possible: bool, khat: float, kish: float, ess: float) -> str:
-    rhat, name = max((value, name) for name, value in believed.rhat.items())
     if not possible:
         return f"no draw of {used} met the evidence"
-    if not rhat < chained.MOST_RHAT:
-        return f"R-hat {rhat:.3f} of the fit's chains of {name!r} is above {chained.MOST_RHAT}; fit for longer"
-    if believed.diverging > MOST_DIVERGING:
-        return f"{100 * believed.diverging:.1f} % of the fit's transitions diverged; raise its target"
+    reasons = [believed.doubt()]
     if khat >= diagnostics.acceptable_k(used) and kish < used / 2:
-        return (
+        reasons.append(
             f"Pareto k-hat {khat:.2f} is above {diagnostics.acceptable_k(used):.2f}: the evidence moves the posterior "
             "further than its draws reach; fit again with these rows"
         )
-    return f"{ess:.0f} effective draws are fewer than {chained.LEAST_ESS:.0f}" if ess < chained.LEAST_ESS else ""
+    elif ess < chained.LEAST_ESS:
+        reasons.append(f"{ess:.0f} effective draws are fewer than {chained.LEAST_ESS:.0f}")
+    return "; ".join(filter(None, reasons))

@@ -165,3 +165,10 @@ def test_chains_of_different_models_are_compared_by_what_they_share():
     }
     found = genprob.compare(joints, rows, "mixing", clusters=2, chains=4, steps=100)["mixing"]
     assert found["changes"].dims == ("joint",) and "changes_by_chain" not in found
+
+
+def test_chains_that_stand_still_at_one_point_have_no_steps_per_draw(scores):
+    joint, rows = walking(Autoregression(0.0))
+    joint.model.step = lambda position, memory: (torch.zeros_like(position), memory, {})
+    found = scores(Mixing(clusters=2, chains=4, steps=100, warmup=1)(joint, rows))
+    assert np.isnan(found["steps_per_draw"].value) and float(found["changes"].value) == 0

@@ -225,3 +225,33 @@ def test_programs_whose_rows_cannot_be_predicted_still_have_parameters(model, to
         joint.query(["y"], {"x": 1.0})
     with pytest.raises(UsageError, match=told):
         joint.sample(3)
+
+
+def test_a_fit_that_is_too_short_is_doubted_by_every_strategy(tmp_path):
+    schema = {"x": "real", "y": "real"}
+    short = {"name": "nuts", "chains": 8, "warmup": 2}
+    joint = genprob.fit({"x": X, "y": X + 1}, Mean, out=tmp_path / "run", inference=short, schema=schema, steps=10)
+    told = [joint.query(["y"], evidence) for evidence in ({"x": 1.5}, {"x": genprob.Within(1, 2)})]
+    assert {answer.attrs["strategy"] for answer in told} == {"posterior", "rejection"}
+    assert all(a.attrs["reliable"] == 0 and "R-hat" in a.attrs["reasons"] for a in told)
+    assert all(a.attrs["reasons"].count("R-hat") == 1 for a in told)
+    scored = joint.log_prob({"x": X, "y": X + 1})
+    assert scored.attrs["reliable"] == 0 and "R-hat" in scored.attrs["reasons"]
+    far = joint.query(["mu"], {"x": 60.0, "y": 61.0}).attrs["reasons"]
+    assert "R-hat" in far and ("k-hat" in far or "effective draws" in far)
+
+
+class Line(genprob.Model):
+    """A slope; `x` is a covariate, of which the program has no law."""
+
+    def model(self, batch):
+        slope = pyro.sample("slope", dist.Normal(0.0, 2.0))
+        with batch.plate():
+            pyro.sample("y", dist.Normal(slope * batch["x"], 0.5), obs=batch["y"])
+
+
+def test_rows_of_which_some_cannot_be_answered_are_evaluated_by_as_many_draws_as_asked():
+    schema = {"x": "real", "y": "real"}
+    rows = {"x": X, "y": 2 * X}
+    joint = genprob.fit(rows, Line, inference=METHOD, schema=schema, steps=200)
+    assert "masked" in genprob.evaluate(joint, rows, "masked", draws=30)
