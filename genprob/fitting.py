@@ -133,7 +133,7 @@ def _learn(
     training = Training(request, table, place, say)
     record = {"data": _digest(table), "rows": len(table), "provenance": provenance()}
     record |= {} if choice is None else {"choice": choice.record}
-    new, begun = not folder.exists(), False
+    new, refused = not folder.exists(), False
     try:
         with (
             Run.create(folder, request.config() | record, to_toml(table.schema)) as run,
@@ -142,14 +142,13 @@ def _learn(
             try:
                 training.begin(run)
             except Exception:
-                # Nothing was learned: the folder is as free as it was.
+                refused = True  # Nothing was learned: the folder is as free as it was.
                 for name in (MANIFEST, CONFIG):
                     (run.path / name).unlink(missing_ok=True)
                 raise
-            begun = True
             training.go()
     finally:
-        if new and not begun:
+        if new and refused:
             shutil.rmtree(folder, ignore_errors=True)
     return training
 
