@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 import genprob
 from benchmarks.timing import threads
 from genprob.data.batch import as_batch
-from genprob_variational.codes import encode
+from genprob.questions.codes import encode
 
 LABELS, TRAIN, TEST = 100, 1400, 200
 SCHEMA = {"image": "binary", "label": "categorical"}

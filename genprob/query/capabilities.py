@@ -151,6 +151,24 @@ class Walks(Protocol):
 
 
 @runtime_checkable
+class Encodes(Declares, Protocol):
+    """A model with one latent vector a row, declared as `site`, and a guide that encodes rows to it.
+
+    Attributes:
+        site: the latent's name among `declared`.
+        latent: its size.
+    """
+
+    site: str
+    latent: int
+    precision: torch.dtype
+
+    def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviations of the guide given the known cells, `[rows, latent]` each."""
+        ...
+
+
+@runtime_checkable
 class Codes(Protocol):
     """A model with a representation of rows, such as the means of hidden units."""
 

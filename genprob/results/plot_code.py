@@ -1,4 +1,4 @@
-"""Pictures of a code: the way between two rows, and a plane of what codes decode to."""
+"""Pictures of a code: the way between two rows, a plane of what codes decode to, sums of codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def plot_strips(strips: Mapping[str, xr.Dataset], out: str | Path, variable: str
     """Draws the ways between two rows, one line of pictures each, with the log-density along each below.
 
     Arguments:
-        strips: title -> what `genprob_variational.codes.interpolate` gives: an image along dim `step`, and `log_prob`.
+        strips: title -> what `genprob.questions.codes.interpolate` gives: an image along dim `step`, and `log_prob`.
         out: the picture; `.png`, `.svg` or `.pdf`.
         variable: the image; None takes the first.
 
@@ -54,7 +54,7 @@ def plot_plane(plane: xr.Dataset, out: str | Path, variable: str | None = None) 
     """Draws what a plane of the code decodes to, tile by tile, beside the log-density of the codes.
 
     Arguments:
-        plane: what `genprob_variational.codes.plane` gives: an image along dims `v` and `u`, and `log_prob`.
+        plane: what `genprob.questions.codes.plane` gives: an image along dims `v` and `u`, and `log_prob`.
         out: the picture; `.png`, `.svg` or `.pdf`.
         variable: the image; None takes the first.
 
@@ -77,12 +77,36 @@ def plot_plane(plane: xr.Dataset, out: str | Path, variable: str | None = None) 
     return save(figure, Path(out))
 
 
+def plot_arithmetic(found: xr.Dataset, out: str | Path, variable: str | None = None) -> Path:
+    """Draws the rows of a sum of codes and what the sum decodes to, with the log-density of each code.
+
+    Arguments:
+        found: what `genprob.questions.codes.arithmetic` gives: an image along dim `step`, `log_prob` and `term`.
+        out: the picture; `.png`, `.svg` or `.pdf`.
+        variable: the image; None takes the first.
+
+    Raises `UsageError` where there is no image.
+    """
+    from matplotlib.figure import Figure
+
+    image = image_of(found, ("step",), variable)
+    figure = Figure(figsize=(2.1 * image.sizes["step"], 2.6), dpi=120, layout="constrained")
+    panels = figure.subplots(1, image.sizes["step"])
+    for panel, values, term, score in zip(
+        panels, image.values, found["term"].values, found["log_prob"].values, strict=True
+    ):
+        picture(panel, values, image.values)
+        panel.set_title(str(term), fontsize=9, loc="left", color=_INK)
+        panel.set_xlabel(f"log-density {score:.4g}", fontsize=8)
+    return save(figure, Path(out))
+
+
 def image_of(data: xr.Dataset, dims: tuple[str, ...], variable: str | None) -> xr.DataArray:
     """The variable with two more dims than `dims`: the one that is named, or the first."""
     found = [str(n) for n, v in data.data_vars.items() if v.dims[: len(dims)] == dims and v.ndim == len(dims) + 2]
     if not found or (variable is not None and variable not in found):
-        what = "no variable" if variable is None else f"variable {variable!r}"
-        raise UsageError(f"{what} has two dims beside {', '.join(dims)}: images are {', '.join(found) or 'none'}")
+        what = "no variable is an image" if variable is None else f"variable {variable!r} is no image"
+        raise UsageError(f"{what} (two dims beside {', '.join(dims)}): images are {', '.join(found) or 'none'}")
     return data[variable or found[0]]
 
 

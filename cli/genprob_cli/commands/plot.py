@@ -1,4 +1,4 @@
-"""Draw an answer, an audit, or the history of a fit."""
+"""Draw an answer, an audit, the history of a fit, or the code of a run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,66 @@ from genprob_cli.examples import examples
     "genprob plot answer.nc --kind pairs --out pairs.pdf",
     "genprob plot inpainted.nc --kind sheet",
     "genprob plot runs/a --out history.png",
+    "genprob plot runs/digits --kind strip --data digits --row 3 --row 8",
+    "genprob plot runs/digits --kind plane --coordinates 0,1 --reach 2",
+    "genprob plot runs/digits --kind arithmetic --row 3 --row 8 --row 5",
 )
 def plot(
-    path: Annotated[Path, typer.Argument(metavar="FILE|RUN", help="an answer, an audit, or a run for its history")],
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE|RUN", help="an answer, an audit, or a run for its history or code")
+    ],
     kind: Annotated[
         str | None,
-        typer.Option("--kind", metavar="K", help="marginals (default), pairs, chains or sheet", show_default=False),
+        typer.Option(
+            "--kind",
+            metavar="K",
+            help="of an answer: marginals (default), pairs, chains or sheet; of a run: history (default), strip, plane "
+            "or arithmetic",
+            show_default=False,
+        ),
     ] = None,
     query: Annotated[int, typer.Option("--query", metavar="N", help="which query of a batch, from 0")] = 0,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="PNG", help="the picture: .png, .svg or .pdf", show_default=False),
     ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", metavar="DATA", help="whose rows; default: the training rows kept", show_default=False),
+    ] = None,
+    row: Annotated[
+        list[int] | None,
+        typer.Option("--row", metavar="N", help="a row, from 0; two of a strip, three of a sum", show_default=False),
+    ] = None,
+    coordinates: Annotated[
+        str | None,
+        typer.Option("--coordinates", metavar="I,J", help="the plane's; default: 0,1", show_default=False),
+    ] = None,
+    reach: Annotated[
+        float | None,
+        typer.Option("--reach", metavar="R", help="the plane goes from -R to R; default: 2", show_default=False),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", metavar="N", help="pictures of a strip or along a plane; default: 9", show_default=False
+        ),
+    ] = None,
+    variable: Annotated[
+        str | None,
+        typer.Option("--variable", metavar="NAME", help="the image; default: the first", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option("--seed", metavar="N", help="of what codes decode to; default: 0", show_default=False),
+    ] = None,
 ) -> Answer:
-    """Draw an answer, an audit, or the history of a fit."""
+    """Draw an answer, an audit, the history of a fit, or the code of a run.
+
+    Of a run with a code: `strip`, the ways between two rows, straight in the code and in the data, with the log-density
+    along each; `plane`, what a plane of the code decodes to; `arithmetic`, what the first row's code minus the second's
+    plus the third's decodes to.
+    """
     import xarray as xr
 
     import genprob
@@ -38,13 +84,21 @@ def plot(
     from genprob.results.plot import plot as draw
     from genprob.results.plot import plot_history
     from genprob.results.plot_audit import plot_audit
+    from genprob_cli.code_view import TAKES, draw_code, settled
 
+    given = {"data": data, "row": row, "coordinates": coordinates, "reach": reach, "steps": steps, "seed": seed}
+    options = settled(kind, given | {"variable": variable})
     picture = out or Path(f"{path.with_suffix('') if path.is_file() else path}.png")
     if path.is_dir():
-        if kind is not None:
-            raise UsageError(f"{path}: a run has one picture, its history; leave --kind out")
-        run = Run.open(path)
-        made = plot_history(run.events(), picture, title=f"{path.name}: {run.config['model']}")
+        if kind in TAKES:
+            made = draw_code(genprob.load(path), kind, picture, options)
+        elif kind not in (None, "history"):
+            raise UsageError(f"{path}: --kind {kind} is not one of a run's: history, {', '.join(TAKES)}")
+        else:
+            run = Run.open(path)
+            made = plot_history(run.events(), picture, title=f"{path.name}: {run.config['model']}")
+    elif kind in TAKES:
+        raise UsageError(f"{path}: --kind {kind} is drawn of a run, the folder that fit wrote")
     else:
         tree = genprob.open(path)
         if isinstance(tree, xr.Dataset):

@@ -8,9 +8,9 @@ import xarray as xr
 
 import genprob
 from genprob.errors import DataError, UsageError
+from genprob.questions.codes import decode, encode, interpolate, plane
 from genprob.results.plot_code import plot_plane, plot_strips
 from genprob_cli import app
-from genprob_variational.codes import decode, encode, interpolate, plane
 
 
 def pictures(rows=160, seed=0):
