@@ -62,15 +62,18 @@ class Model(PyroModule):
             self.heads.fit(batch)
         return []
 
-    def conclude(self, batch: Batch, *, seed: int) -> list[str]:
-        """Sets what depends on the fitted parameters (a partition function) after the last step; returns notes.
+    def conclude(self, batch: Batch, *, seed: int) -> None:
+        """Sets what depends on the fitted parameters (a partition function) after the last step.
 
-        Nothing that it sets may change how a fit goes on that is resumed with more steps.
+        Nothing that it sets may change how a fit goes on that is resumed with more steps. What is to be told of it,
+        `remarks` tells.
         """
-        return []
 
     def remarks(self, batch: Batch) -> list[str]:
-        """What the fitted model has to say of itself, seen on some training rows; joins the joint's notes."""
+        """What the fitted model has to say of itself, seen on some training rows; joins the joint's notes.
+
+        Asked after the last step and whenever the run is loaded; whatever it costs, every load pays.
+        """
         return []
 
     def structure(self) -> dict[str, Any]:

@@ -57,7 +57,6 @@ class Training:
         self.order = torch.as_tensor(order, device=place)
         self.reference = self.whole.take(self.order[:REFERENCE_ROWS].sort().values)
         self.notes: list[str] = [*table.notes, *_misgivings(request, table)]
-        self.settled: list[str] = []
 
     def begin(self, run: Run) -> None:
         """Prepares the model and the state before the first step."""
@@ -81,8 +80,7 @@ class Training:
         self.network.to(self.place)
         self._plan(Randomness(self.request.seed, self.place))
         self.state.restore(tree["state"])
-        # What was settled after the last step is settled anew.
-        self.notes = list(tree["notes"])[: len(tree["notes"]) - tree.get("settled", 0)]
+        self.notes = list(tree["notes"])
         step, horizon = self.state.step, self.state.horizon
         if step > horizon:
             raise UsageError(f"{run.path}: has done {step} steps already; steps={horizon} would be fewer")
@@ -161,10 +159,11 @@ class Training:
         if self._not_a_number() is not None or self._lost() is not None:
             return  # the checkpoint that follows says so
         with running(Randomness(self.request.seed, self.place)):
-            notes = self.network.conclude(train, seed=self.request.seed)
-        for note in notes:
-            self.say({"message": note})
-        self.settled = notes
+            self.network.conclude(train, seed=self.request.seed)
+            with torch.no_grad():
+                remarks = self.network.remarks(self.reference)
+        for remark in remarks:
+            self.say({"message": remark})
 
     def _keep_posterior(self, train: Batch, attrs: Mapping[str, str]) -> None:
         """The draws of the model's unknowns, where they are the inference's answer."""
@@ -195,8 +194,7 @@ class Training:
         tree = {
             "structure": self.network.structure(),
             "state": self.state.tree(),
-            "notes": [*self.notes, *self.settled],
-            "settled": len(self.settled),
+            "notes": self.notes,
             "reference": {"values": self.reference.values, "observed": self.reference.observed},
         }
         self.run.save(self.state.step, tree, best)

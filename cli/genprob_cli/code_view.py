@@ -20,16 +20,6 @@ TAKES = {
 """Which options each picture of a code takes, and what they are where they are not given."""
 
 
-def settled(kind: str | None, given: dict[str, Any]) -> dict[str, Any]:
-    """The options of a picture; raises `UsageError` for one that it does not take."""
-    takes = TAKES.get(kind or "", {})
-    for name, value in given.items():
-        if value not in (None, []) and name not in takes:
-            kinds = " and ".join(k for k, of in TAKES.items() if name in of)
-            raise UsageError(f"--{name} is an option of --kind {kinds}, not of {kind or 'the picture asked'}")
-    return {name: default if given[name] in (None, []) else given[name] for name, default in takes.items()}
-
-
 def draw_code(joint: Joint, kind: str, out: Path, options: dict[str, Any]) -> Path:
     """Draws the way between two rows, a plane of the code, or a sum of the codes of three rows."""
     from genprob.questions import codes

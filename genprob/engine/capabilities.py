@@ -122,7 +122,7 @@ class Tempers(Energy, Protocol):
 
 
 @runtime_checkable
-class Completes(Energy, Protocol):
+class Fills(Energy, Protocol):
     """An energy whose rows may have holes, which chains fill while it learns.
 
     Attributes:

@@ -28,13 +28,30 @@ class Closeness:
 
 def nearest(points: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Distance of each point `[row, coordinate]` to its nearest training point, NaN where none is comparable."""
+    return nearest_rows(points, train)[1]
+
+
+def nearest_rows(
+    points: np.ndarray, train: np.ndarray, without: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Which training point is nearest to each point, and its distance, NaN where none is comparable.
+
+    Arguments:
+        points: `[row, coordinate]`.
+        train: `[row, coordinate]`.
+        without: `[row]` the training point that is left out for each point, such as itself.
+    """
     step = max(1, _AT_ONCE // max(len(train), 1))
-    out = np.full(len(points), np.nan)
+    which, out = np.zeros(len(points), dtype=np.int64), np.full(len(points), np.nan)
     for first in range(0, len(points), step):
-        found = distances(points[first : first + step], train)
+        part = slice(first, min(first + step, len(points)))
+        found = distances(points[part], train)
         found[np.isnan(found)] = np.inf
-        out[first : first + step] = found.min(1)
-    return np.where(np.isinf(out), np.nan, out)
+        if without is not None:
+            found[np.arange(len(found)), without[part]] = np.inf
+        which[part] = found.argmin(1)
+        out[part] = found[np.arange(len(found)), which[part]]
+    return which, np.where(np.isinf(out), np.nan, out)
 
 
 def closeness(draws: np.ndarray, held_out: np.ndarray) -> Closeness:

@@ -7,6 +7,7 @@ import torch
 from scipy import special, stats
 from torch import Tensor
 
+from genprob.data.batch import Batch
 from genprob.errors import UsageError
 from genprob.nets.heads import Heads
 from genprob.nets.laws import Law
@@ -147,6 +148,26 @@ def draw(heads: Heads, shifted: Tensor, queries: QueryBatch) -> np.ndarray:
                 rows = np.flatnonzero(queries.kind[:, j] == kind)
                 out[rows, :, j] = _draw_column(heads, shifted[rows], queries.take(rows), j, kind)
     return out.cpu().numpy()
+
+
+def means(heads: Heads, shifted: Tensor) -> Tensor:
+    """The mean row of each particle `shifted [n, heads.width]`, `[n, width]` in data units.
+
+    Of a binary its probability; of a label, which has no mean, the likeliest code.
+    """
+    out = torch.empty(len(shifted), heads.schema.width, dtype=torch.float64, device=shifted.device)
+    out[:, heads.reals] = heads.encoder.snap(heads.encoder.decode(heads.locations(shifted).double()))
+    out[:, heads.binaries] = torch.sigmoid(heads.logits(shifted)).double()
+    out[:, heads.counts] = heads.log_means(shifted).exp().double()
+    for j in heads.levels:
+        out[:, j] = heads.level_log_probs(shifted, j).argmax(-1).double()
+    return out
+
+
+def remade(heads: Heads, outputs: Tensor, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a batch, NaN at holes, and the means of what a decoder says at their codes, `[rows, width]` each."""
+    seen = torch.where(batch.observed, batch.values.double(), torch.nan)
+    return seen.cpu().numpy(), means(heads, heads.shifted(outputs.double())).cpu().numpy()
 
 
 def _draw_level(scores: Tensor) -> Tensor:

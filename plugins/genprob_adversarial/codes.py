@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
@@ -12,6 +13,7 @@ from genprob.data.batch import as_batch
 from genprob.data.table import Table
 from genprob.errors import UsageError
 from genprob.joint import Joint
+from genprob.query.emission import means
 from genprob_adversarial.gan import GAN
 
 
@@ -44,14 +46,9 @@ def _codes(joint: Joint, model: GAN, data: Any) -> Tensor:
 @torch.no_grad()
 def _rows(joint: Joint, model: GAN, codes: Tensor) -> xr.Dataset:
     heads = model._emission()
-    shifted = heads.shifted(model.average(codes).double())
-    values = torch.zeros(len(codes), joint.schema.width, dtype=torch.float64, device=codes.device)
-    values[:, heads.reals] = heads.encoder.snap(heads.encoder.decode(heads.locations(shifted)))
-    values[:, heads.binaries] = (heads.logits(shifted) > 0).double()
-    values[:, heads.counts] = heads.log_means(shifted).exp().round()
-    for j in heads.levels:
-        values[:, j] = heads.level_log_probs(shifted, j).argmax(-1).double()
-    return Table(joint.schema, values.cpu().numpy()).to_dataset()
+    values = means(heads, heads.shifted(model.average(codes).double())).cpu().numpy()
+    whole = np.array([v.discrete for v in joint.schema.columns])
+    return Table(joint.schema, np.where(whole, np.rint(values), values)).to_dataset()
 
 
 def _generator(joint: Joint) -> GAN:

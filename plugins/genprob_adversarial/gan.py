@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import pyro
 import pyro.distributions as dist
 import torch
@@ -16,6 +17,7 @@ from genprob.data.schema import Schema
 from genprob.errors import UsageError
 from genprob.nets.conv import ConvDecoder, ConvEncoder
 from genprob.nets.mlp import mlp
+from genprob.query.emission import remade
 from genprob.query.programs import LatentProgram
 from genprob_adversarial import soft
 from genprob_adversarial.critic import ConvCritic
@@ -162,6 +164,11 @@ class GAN(LatentProgram):
         code = self.encoder(self.features(batch.distinct)).repeat_interleave(batch.copies, 0)
         loc, log_scale = code.chunk(2, -1)
         return loc, log_scale.clamp(_LEAST, _MOST).exp()
+
+    @torch.no_grad()
+    def restored(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Rows as they are, and what their mean codes generate; see `genprob.pictures.capabilities.Restores`."""
+        return remade(self._emission(), self.average(self.posterior(batch)[0]), batch)
 
 
 class WGAN(GAN):

@@ -22,7 +22,7 @@ from genprob.query.regions import Regions
 from genprob_denoising.code import coded
 from genprob_denoising.energy import DenoiserNet, EnergyNet
 from genprob_denoising.held import Adjusted, Held, Volume
-from genprob_denoising.reals import encoded, only_reals
+from genprob_denoising.reals import encoded, noised, only_reals
 
 _STARTS = 512
 """Rows that are kept for chains to begin at."""
@@ -54,7 +54,9 @@ class DAE(Model):
     """
 
     inferences: ClassVar[tuple[str, ...]] = ("dsm",)
-    law: str = "chain"
+    laws: ClassVar[tuple[str, str]] = ("chain", "chain")
+    """The law of answers that are noisy, and of those that are finished."""
+    denoiser: ClassVar[type[EnergyNet] | type[DenoiserNet]] = DenoiserNet
     precision = torch.float64
     starts: Tensor
 
@@ -76,11 +78,11 @@ class DAE(Model):
             raise UsageError(f"contract={contract}, sparse={sparse}: the weight of a penalty cannot be negative")
         if (contract or sparse) and not len(hidden):
             raise UsageError("contract and sparse are of a hidden layer, and hidden has none")
-        self.sigma, self.finish = sigma, finish
+        self.sigma, self.finish, self.law = sigma, finish, self.laws[finish]
         self.contract, self.sparse = contract, sparse
         self.noises = (sigma, sigma)
         self.encoder = Encoder(schema)
-        self.network: EnergyNet | DenoiserNet = DenoiserNet(schema.width, hidden, sigma)
+        self.network = self.denoiser(schema.width, hidden, sigma)
         self._keep(1)
 
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
@@ -115,6 +117,11 @@ class DAE(Model):
     def code(self, batch: Batch) -> Tensor:
         """What the network's last hidden layer makes of complete rows, `[rows, units]`."""
         return coded(self.network.network, self.points(batch).to(torch.get_default_dtype()))[0]
+
+    @torch.no_grad()
+    def restored(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Rows with noise, and denoised; see `genprob.pictures.capabilities.Restores`."""
+        return noised(self.encoder, self.points(batch), self.sigma, self.score)
 
     def auxiliary(self, batch: Batch) -> Tensor:
         """The contractive and the sparse penalty of each row, `[rows]`; see `genprob.engine.capabilities.Auxiliary`."""
@@ -162,31 +169,12 @@ class EnergyDAE(DAE):
     log-partition function.
 
     See also: Vincent 2011, A connection between score matching and denoising autoencoders; Saremi and Hyvarinen 2019,
-    Neural empirical Bayes.
-
-    Arguments:
-        schema: real variables; others are refused.
-        sigma: standard deviation of the noise, in those of the data.
-        hidden: sizes of the network's layers.
-        finish: take noise off draws and answers by Tweedie's formula.
-        contract: weight of the squared Jacobian of the code, the network's last hidden layer, in the loss.
-        sparse: weight of the code's absolute values in the loss.
+    Neural empirical Bayes. The arguments are those of `DAE`.
     """
 
-    def __init__(
-        self,
-        schema: Schema,
-        *,
-        sigma: float = 0.2,
-        hidden: Sequence[int] = (128, 128),
-        finish: bool = True,
-        contract: float = 0.0,
-        sparse: float = 0.0,
-    ) -> None:
-        super().__init__(schema, sigma=sigma, hidden=hidden, finish=finish, contract=contract, sparse=sparse)
-        self.law = "p_sigma+tweedie" if finish else "p_sigma"
-        self.network = EnergyNet(schema.width, hidden, sigma)
-        self._log_partition: tuple[float, float] | None = None
+    laws = ("p_sigma", "p_sigma+tweedie")
+    denoiser = EnergyNet
+    _log_partition: tuple[float, float] | None = None
 
     def energy(self, points: Tensor) -> Tensor:
         """-log p_sigma up to a constant, of encoded points `[n, width]`, `[n]`."""

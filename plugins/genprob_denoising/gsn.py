@@ -19,6 +19,7 @@ from genprob.model import Model
 from genprob.nets.mlp import mlp
 from genprob.query.batch import QueryBatch
 from genprob.query.emission import draw as draw_rows
+from genprob.query.emission import means
 from genprob_denoising.corruption import Corruption, shown
 
 _STARTS = 512
@@ -102,6 +103,15 @@ class GSN(Model):
             known = batch.mask(name)
             out = out - torch.where(known, each, 0.0).reshape(len(batch), -1).sum(1)
         return out
+
+    @torch.no_grad()
+    def restored(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Rows corrupted, and the means of their reconstruction; see `genprob.pictures.capabilities.Restores`."""
+        heads = self._emission()
+        values, observed = self.corruption(heads, batch.values.double(), batch.observed, self.starts)
+        outputs = self.network(shown(heads, values, observed)).double()
+        seen = torch.where(observed, values, torch.nan)
+        return seen.cpu().numpy(), means(heads, heads.shifted(outputs)).cpu().numpy()
 
     @torch.no_grad()
     def walked(self, values: Tensor) -> Tensor:

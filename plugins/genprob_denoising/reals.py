@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,3 +31,14 @@ def encoded(encoder: Encoder, batch: Batch) -> Tensor:
         values, _ = dequantised(encoder, encoder.inside(batch.values.double()))
         points = torch.where(batch.observed, encoder.encode(values), torch.nan)
     return points.to(torch.get_default_dtype())
+
+
+def noised(
+    encoder: Encoder, points: Tensor, sigma: float, score: Callable[[Tensor, Tensor], Tensor]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Encoded points seen with noise, and what Tweedie's formula makes of them, as rows in data units; holes NaN."""
+    noisy = points + sigma * torch.randn_like(points)
+    clean = noisy + sigma**2 * score(noisy, torch.full((len(points),), sigma, device=points.device))
+    seen, made = (encoder.decode(torch.nan_to_num(x).detach().double()) for x in (noisy, clean))
+    holes = torch.isnan(points)
+    return tuple(torch.where(holes, torch.nan, x).cpu().numpy() for x in (seen, made))  # pyright: ignore

@@ -21,12 +21,13 @@ from genprob.query.log_evidence import LogEvidence
 from genprob.query.strategies import twisted
 from genprob_denoising.flow import log_density, transported
 from genprob_denoising.network import Denoiser
-from genprob_denoising.reals import encoded, only_reals
+from genprob_denoising.reals import encoded, noised, only_reals
 
 PARTICLES = 256
 """Particles a row, where something of it is unknown."""
 _CELL_DRAWS = 4
 """Points that the probability of a row's cells is averaged over."""
+_SHOWN_NOISE = 0.5
 
 
 class Score(Model):
@@ -86,6 +87,12 @@ class Score(Model):
         points, noise = points.to(dtype), noise.to(dtype)
         clean = self.denoiser(points, noise)
         return (clean - torch.where(torch.isnan(points), 0.0, points)) / noise[:, None] ** 2
+
+    @torch.no_grad()
+    def restored(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Rows with noise of half a standard deviation, and denoised."""
+        least, most = self.noises
+        return noised(self.encoder, self.points(batch), min(max(_SHOWN_NOISE, least), most), self.score)
 
     @torch.no_grad()
     def draw(self, draws: int) -> np.ndarray:

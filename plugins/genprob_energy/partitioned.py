@@ -36,12 +36,14 @@ class Partitioned(Model):
         """A quick log p of the cells `observed` of rows, `[rows]`."""
         raise NotImplementedError
 
-    def conclude(self, batch: Batch, *, seed: int) -> list[str]:
-        """Estimates the partition function, and keeps it with draws of the joint; returns what was found."""
+    def conclude(self, batch: Batch, *, seed: int) -> None:
+        """Estimates the partition function, and keeps it with draws of the joint."""
         with torch.no_grad():
-            found = self.estimate_partition()
-        self.stored.keep(found)
-        return [str(found)]
+            self.stored.keep(self.estimate_partition())
+
+    def remarks(self, batch: Batch) -> list[str]:
+        """The partition function, where a fit was finished."""
+        return [str(self.stored.partition())] if self.stored.known else []
 
     def partition(self) -> Partition:
         """The log-partition function, estimated now if no fit was finished; nats, relative to the energy."""

@@ -101,9 +101,12 @@ class SSVAE(VAE):
 
     def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean and standard deviations of q(z | known cells, y) at the likeliest class, `[rows, latent]`."""
-        shown = self._unlabelled(self.features(batch))
-        y = self._known(self.classifier(shown), batch).argmax(-1)
-        return self._code(shown, self._hot(y))
+        return self._code(self._unlabelled(self.features(batch)), self._likeliest(batch))
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """What `emit` takes at the guide's likeliest class and its mean code of each row."""
+        given = self._likeliest(batch)
+        return self._told(self.decoder(torch.cat([self.posterior(batch)[0], given], -1)), given)
 
     def classes_of(self, batch: Batch) -> Tensor:
         """q(y | known cells), `[rows, classes]`: the guide's classifier, which queries correct and this does not."""
@@ -128,6 +131,9 @@ class SSVAE(VAE):
 
     def _hot(self, y: Tensor) -> Tensor:
         return nn.functional.one_hot(y.long(), self.classes).to(self.class_logits.dtype)
+
+    def _likeliest(self, batch: Batch) -> Tensor:
+        return self._hot(self._known(self.classifier(self._unlabelled(self.features(batch))), batch).argmax(-1))
 
     def _code(self, shown: Tensor, given: Tensor) -> tuple[Tensor, Tensor]:
         shape = torch.broadcast_shapes(shown.shape[:-1], given.shape[:-1])

@@ -20,6 +20,7 @@ from genprob.nets.heads import Counts, Heads, Reals, Scale
 from genprob.nets.mlp import mlp
 from genprob.query.batch import QueryBatch
 from genprob.query.diagnostics import log_mean_error
+from genprob.query.emission import remade
 from genprob.query.log_evidence import LogEvidence
 from genprob.query.programs import LatentProgram
 from genprob_variational.prior import Priors, make
@@ -152,6 +153,15 @@ class VAE(LatentProgram):
                 "fit longer, with beta below 1, or with a weaker decoder"
             )
         return lines
+
+    @torch.no_grad()
+    def restored(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Rows as they are, and what their mean codes decode to; see `genprob.pictures.capabilities.Restores`."""
+        return remade(self._emission(), self.outputs(batch), batch)
+
+    def outputs(self, batch: Batch) -> Tensor:
+        """What `emit` takes at the guide's mean code of each row."""
+        return self.decoded(self.posterior(batch)[0])
 
     def active(self, batch: Batch) -> Tensor:
         """Which coordinates of the code vary over rows, `[latent]` (Burda et al. 2016)."""

@@ -10,7 +10,7 @@ from torch import Tensor
 from genprob.data.batch import Batch
 from genprob.engine.assign import Assign
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import Centred, Completes, Energy, Points, Score
+from genprob.engine.capabilities import Centred, Energy, Fills, Points, Score
 from genprob.engine.move import Metrics, Updates
 from genprob.engine.transition import Kernel, Transition
 from genprob.errors import PluginError
@@ -22,7 +22,7 @@ _CENTRED_EVERY = 10
 
 def completing(model: Energy) -> tuple[Transition, ...]:
     """A chain for each row that samples what the row leaves open given what it knows; none where rows are whole."""
-    if not (isinstance(model, Completes) and model.incomplete):
+    if not (isinstance(model, Fills) and model.incomplete):
         return ()
 
     def kernel(blocks: Blocks, batch: Batch | None) -> Kernel:

@@ -115,3 +115,33 @@ def known():
 def scores():
     """Scores of a result by name."""
     return lambda result: {score.name: score for score in result.scores}
+
+
+@pytest.fixture
+def p_values(known, scores):
+    """p-values of a metric, `metric(permutations=, seed=)`, on a hundred samples of the joint itself."""
+
+    def found(metric):
+        joint = known.gaussian()
+        results = (metric(permutations=99, seed=s)(joint, known.rows(joint, 60, 1000 + s)) for s in range(100))
+        return np.array([float(scores(result)["p_value"].value) for result in results])
+
+    return found
+
+
+@pytest.fixture
+def classes(known):
+    """Joints of a label and a number beside `apart` times its code: `classes(noise, apart)(kept)` knows these codes."""
+    schema = known.labels().schema
+
+    def of(noise, apart):
+        def joint(kept):
+            def law(rng, n):
+                g = rng.choice(kept, n)
+                return np.stack([apart * g + noise(rng, n), g.astype(float)], 1)
+
+            return known.Known(schema, law, None)
+
+        return joint
+
+    return of

@@ -1,16 +1,9 @@
-import numpy as np
-
 from genprob.metrics.ranks import kolmogorov
 from genprob_metrics.energy_distance import EnergyDistance
 
 
-def test_p_values_of_the_truth_are_uniform(known, scores):
-    joint = known.gaussian()
-    p = [
-        float(scores(EnergyDistance(permutations=99, seed=s)(joint, known.rows(joint, 60, 1000 + s)))["p_value"].value)
-        for s in range(100)
-    ]
-    assert kolmogorov(np.array(p) - 0.005)[1] > 1e-3
+def test_p_values_of_the_truth_are_uniform(p_values):
+    assert kolmogorov(p_values(EnergyDistance) - 0.005)[1] > 1e-3
 
 
 def test_a_wrong_joint_is_farther(known, scores):

@@ -9,13 +9,8 @@ from genprob_metrics.features import Features
 from genprob_metrics.mmd import MMD
 
 
-def test_p_values_of_the_truth_are_uniform(known, scores):
-    joint = known.gaussian()
-    p = [
-        float(scores(MMD(permutations=99, seed=s)(joint, known.rows(joint, 60, 1000 + s)))["p_value"].value)
-        for s in range(100)
-    ]
-    assert kolmogorov(np.array(p) - 0.005)[1] > 1e-3
+def test_p_values_of_the_truth_are_uniform(p_values):
+    assert kolmogorov(p_values(MMD) - 0.005)[1] > 1e-3
 
 
 def test_the_discrepancy_of_two_gaussians_is_the_closed_form(known, scores):
@@ -30,24 +25,16 @@ def test_the_discrepancy_of_two_gaussians_is_the_closed_form(known, scores):
     assert np.mean(found) == pytest.approx(2 / math.sqrt(3) - 2 * across, abs=0.02)
 
 
-def test_a_classifiers_space_weighs_what_tells_the_label(known, scores):
+def test_a_classifiers_space_weighs_what_tells_the_label(known, classes, scores):
     rng = np.random.default_rng(0)
-    schema = known.labels().schema
-
-    def law(kept):
-        def draw(rng, n):
-            g = rng.choice(kept, n)
-            return np.stack([4.0 * g + rng.standard_normal(n), g.astype(float)], 1)
-
-        return draw
-
-    whole, lost = (known.Known(schema, law(kept), None) for kept in ((0, 1, 2), (0, 1)))
-    data = whole.dataset(law((0, 1, 2))(rng, 300))
+    joint = classes(lambda rng, n: rng.standard_normal(n), 4.0)
+    whole, lost = joint((0, 1, 2)), joint((0, 1))
+    data = known.rows(whole, 300, 0)
     right, wrong = (scores(MMD(label="g", rows=300)(joint, data)) for joint in (whole, lost))
     assert float(wrong["p_value"].value) == 1 / 200 < float(right["p_value"].value)
     assert MMD(label="g")(whole, data).attrs["classifier_accuracy"] > 0.9
     values = data["x"].values[:, None], np.zeros((300, 1))
-    space = Features(schema, np.concatenate(values, 1) + [0, 1] * rng.integers(0, 2, (300, 1)), label="g", seed=0)
+    space = Features(whole.schema, np.concatenate(values, 1) + [0, 1] * rng.integers(0, 2, (300, 1)), label="g", seed=0)
     assert space(np.array([[1.0, np.nan]])).shape == (1, 64)
 
 

@@ -41,21 +41,10 @@ def test_draws_of_half_the_data_are_half_the_recall(known, scores, square):
     assert float(found["coverage"].value) == pytest.approx(0.5, abs=0.08)
 
 
-def test_a_lost_class_is_lost_recall_in_the_space_of_a_classifier(known, scores):
-    schema = known.labels().schema
-
-    def law(kept):
-        def draw(rng, n):
-            g = rng.choice(kept, n)
-            return np.stack([6.0 * g + rng.random(n), g.astype(float)], 1)
-
-        return draw
-
-    data = known.labels().dataset(law((0, 1))(np.random.default_rng(1), 600))
-    both, one = (
-        scores(PrecisionRecall(label="g", train=data)(known.Known(schema, law(kept), None), data))
-        for kept in ((0, 1), (0,))
-    )
+def test_a_lost_class_is_lost_recall_in_the_space_of_a_classifier(known, classes, scores):
+    joint = classes(lambda rng, n: rng.random(n), 6.0)
+    data = known.rows(joint((0, 1)), 600, 1)
+    both, one = (scores(PrecisionRecall(label="g", train=data)(joint(kept), data)) for kept in ((0, 1), (0,)))
     assert float(both["recall"].value) > 0.9
     assert float(one["coverage"].value) == pytest.approx(0.5, abs=0.08)
     assert float(one["recall"].value) < 0.65 and float(one["precision"].value) > 0.9

@@ -70,7 +70,7 @@ def test_a_plane_takes_its_coordinates_and_reach(folder, monkeypatch):
         (["mixture", "--kind", "strip"], "Mixture has no code"),
         (["mixture", "--kind", "plane"], "Mixture has no code"),
         (["scalars", "--kind", "strip"], "no variable is an image"),
-        (["run", "--kind", "sheet"], "history, strip, arithmetic, plane"),
+        (["run", "--kind", "sheet"], "history, strip, arithmetic, plane, neighbours"),
         (["run", "--kind", "strip", "--row", "1"], "give --row 2 times, not 1"),
         (["run", "--kind", "strip", "--row", "1", "--row", "5000"], "rows 0 to 119"),
         (["run", "--kind", "arithmetic", "--row", "1"], "give --row 3 times"),
