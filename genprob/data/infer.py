@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import xarray as xr
 
 from genprob.data import dates
 from genprob.data.codec import OFF_GRID, column, labels
+from genprob.data.coordinates import Label, coordinates
 from genprob.data.dims import require_dimension, sample_dimension
 from genprob.data.grid import DECIMALS, decimal_grid
 from genprob.data.known import Known
@@ -75,12 +76,17 @@ def infer_schema(ds: xr.Dataset, partial: Any = None, sample_dim: str | None = N
     dim = require_dimension(ds, sample_dim) if sample_dim else str(sample_dimension(ds, known.sample_dim))
     origin = of_dataset(ds, dim)
     if known.schema is not None:
-        return Schema(tuple(_stated(v, ds, dim, origin) for v in known.schema), dim)
+        coords = known.schema.coords or _coords(ds, known.schema.variables)
+        return Schema(tuple(_stated(v, ds, dim, origin) for v in known.schema), dim, coords)
     variables = [
         _inferred(str(name), data.transpose(dim, ...), known.stated.get(str(name), Statement()), origin)
         for name, data in ds.data_vars.items()
     ]
-    return Schema(tuple(variables), dim)
+    return Schema(tuple(variables), dim, _coords(ds, variables))
+
+
+def _coords(ds: xr.Dataset, variables: Iterable[Variable]) -> tuple[tuple[str, tuple[Label, ...]], ...]:
+    return coordinates(ds, (dim for v in variables for dim in v.dims))
 
 
 def guess(

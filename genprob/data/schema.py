@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
+import numpy as np
+
+from genprob.data.coordinates import Label, as_array
 from genprob.data.measure import Cell, Counting, Lebesgue, Measure
 from genprob.data.support import Binary, Categorical, Count, Support
 from genprob.errors import UsageError
@@ -83,16 +86,26 @@ class Schema:
 
     Numbers are held flat: one row is a vector of `width` float64 columns, variables in order, events row-major;
     `slices[name]` are the columns of a variable and `columns[j]` is the variable that column j belongs to.
+
+    Arguments:
+        variables: in order.
+        sample_dim: name of the sample dimension.
+        coords: labels along event dimensions that have some, `((dim, (label, ...)), ...)`.
     """
 
     variables: tuple[Variable, ...]
     sample_dim: str = "row"
+    coords: tuple[tuple[str, tuple[Label, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         names = [v.name for v in self.variables]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
             raise UsageError(f"schema: variable {twice[0]!r} appears twice")
+        for dim, labels in self.coords:
+            sizes = {size for v in self.variables for d, size in zip(v.dims, v.shape, strict=True) if d == dim}
+            if sizes - {len(labels)}:
+                raise UsageError(f"schema: dim {dim!r} has {len(labels)} labels, its variables the size {min(sizes)}")
 
     def __iter__(self) -> Iterator[Variable]:
         return iter(self.variables)
@@ -119,7 +132,12 @@ class Schema:
     @cached_property
     def modelled(self) -> Schema:
         """The same schema without ignored variables: what a model sees."""
-        return Schema(tuple(v for v in self.variables if v.role != "ignored"), self.sample_dim)
+        return replace(self, variables=tuple(v for v in self.variables if v.role != "ignored"))
+
+    @cached_property
+    def labels(self) -> dict[str, np.ndarray]:
+        """The labels along each event dimension that has some."""
+        return {dim: as_array(labels) for dim, labels in self.coords}
 
     @cached_property
     def slices(self) -> dict[str, slice]:

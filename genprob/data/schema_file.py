@@ -7,11 +7,13 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from genprob.data import measure, support
+from genprob.data.coordinates import Label
 from genprob.data.schema import Schema, Variable
 from genprob.data.statement import Statement, statements
 from genprob.errors import UsageError
@@ -44,7 +46,7 @@ def to_toml(schema: Schema) -> str:
     """
     parts = [f"{_HEAD}\nsample_dim = {_string(schema.sample_dim)}\n"]
     for v in schema:
-        lines = [f"[variable.{v.name if _BARE.fullmatch(v.name) else _basic(v.name)}]"]
+        lines = [f"[variable.{_key(v.name)}]"]
         if v.note:
             lines.append(f"# {_CONTROL.sub(' ', v.note).strip()}")
         lines.append(f"support = {_string(v.support.text())}")
@@ -58,6 +60,8 @@ def to_toml(schema: Schema) -> str:
         if v.role != "observed":
             lines.append(f"role = {_string(v.role)}")
         parts.append("\n".join(lines) + "\n")
+    if schema.coords:
+        parts.append("[coords]\n" + "".join(f"{_key(dim)} = [{_listed(labels)}]\n" for dim, labels in schema.coords))
     return "\n".join(parts)
 
 
@@ -67,16 +71,20 @@ def from_toml(text: str, source: str = "schema.toml") -> Schema:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{source}: is not valid TOML: {error}") from None
-    unknown = [key for key in document if key not in ("sample_dim", "variable")]
+    unknown = [key for key in document if key not in ("sample_dim", "variable", "coords")]
     if unknown:
-        raise UsageError(f"{source}: unknown key {unknown[0]!r}; known: sample_dim, and tables [variable.NAME]")
+        raise UsageError(f"{source}: unknown key {unknown[0]!r}; known: sample_dim, [variable.NAME], [coords]")
     sample_dim, tables = document.get("sample_dim", "row"), document.get("variable", {})
     if not isinstance(sample_dim, str) or not sample_dim:
         raise UsageError(f"{source}: sample_dim: {sample_dim!r} is no name")
     if not isinstance(tables, dict) or not tables:
         raise UsageError(f"{source}: names no variable; each has a table [variable.NAME]")
     notes = _notes(text)
-    return Schema(tuple(_variable(name, table, notes.get(name), source) for name, table in tables.items()), sample_dim)
+    variables = tuple(_variable(name, table, notes.get(name), source) for name, table in tables.items())
+    try:
+        return Schema(variables, sample_dim, _coords(document.get("coords", {}), source))
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from None
 
 
 def read_schema(source: Any) -> Schema | dict[str, Statement]:
@@ -137,6 +145,15 @@ def _variable(name: str, table: Any, note: str | None, source: str) -> Variable:
         raise UsageError(f"{source}: {error}") from None
 
 
+def _coords(table: Any, source: str) -> tuple[tuple[str, tuple[Label, ...]], ...]:
+    if not isinstance(table, dict):
+        raise UsageError(f"{source}: coords is {table!r}; write a table [coords] with DIM = [labels]")
+    for dim, labels in table.items():
+        if not any(_all(labels, kind) for kind in (int, float, str, datetime)) or not labels:
+            raise UsageError(f"{source}: coords: {dim!r}: {labels!r} is not a list of labels of one kind")
+    return tuple((dim, tuple(labels)) for dim, labels in table.items())
+
+
 def _all(value: Any, kind: type) -> bool:
     return isinstance(value, list) and all(isinstance(item, kind) and not isinstance(item, bool) for item in value)
 
@@ -152,6 +169,16 @@ def _notes(text: str) -> dict[str, str]:
                 continue
             notes[name] = below[1:].strip()
     return notes
+
+
+def _key(name: str) -> str:
+    return name if _BARE.fullmatch(name) else _basic(name)
+
+
+def _listed(labels: Iterable[Label]) -> str:
+    return ", ".join(
+        _string(x) if isinstance(x, str) else x.isoformat() if isinstance(x, datetime) else repr(x) for x in labels
+    )
 
 
 def _string(text: str) -> str:

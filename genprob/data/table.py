@@ -9,6 +9,7 @@ import numpy as np
 import xarray as xr
 
 from genprob.data.codec import column, decode, encode
+from genprob.data.coordinates import in_order
 from genprob.data.dims import sample_dimension
 from genprob.data.origin import Origin, of_dataset
 from genprob.data.schema import Schema, Variable
@@ -73,7 +74,7 @@ class Table:
         for variable in schema:
             if variable.name in absent:
                 continue
-            array = _event_array(variable, ds[variable.name], str(dim), origin)
+            array = _event_array(variable, ds[variable.name], str(dim), origin, schema.labels)
             numbers, remarks = column(variable, array, origin, strict)
             values[:, schema.slices[variable.name]] = numbers.reshape(rows, variable.size)
             notes += remarks
@@ -107,7 +108,8 @@ class Table:
             )
             for v in self.schema
         }
-        return xr.Dataset(arrays, coords=None if self.coord is None else {dim: (dim, self.coord)})
+        coords = {event: (event, labels) for event, labels in self.schema.labels.items()}
+        return xr.Dataset(arrays, coords | ({} if self.coord is None else {dim: (dim, self.coord)}))
 
 
 def _attributes(variable: Variable) -> dict[str, object]:
@@ -121,13 +123,15 @@ def _attributes(variable: Variable) -> dict[str, object]:
     return attributes
 
 
-def _event_array(variable: Variable, data: xr.DataArray, dim: str, origin: Origin) -> np.ndarray:
-    """The variable's cells as `[row, *event]` in the order of its dims."""
+def _event_array(
+    variable: Variable, data: xr.DataArray, dim: str, origin: Origin, labels: dict[str, np.ndarray]
+) -> np.ndarray:
+    """The variable's cells as `[row, *event]` in the order of its dims, and of their labels."""
     if dim not in data.dims:
         raise DataError(f"{origin.source}: variable {variable.name!r} has dims {data.dims}, without {dim!r}")
     event = tuple(str(d) for d in data.dims if d != dim)
     order = variable.dims if set(variable.dims) == set(event) else event
-    array = data.transpose(dim, *order).values
+    array = in_order(data, labels, origin).transpose(dim, *order).values
     if array.shape[1:] != variable.shape:
         raise DataError(
             f"{origin.source}: variable {variable.name!r} has the event shape {array.shape[1:]}, "

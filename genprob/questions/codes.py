@@ -67,7 +67,8 @@ def interpolate(
         if v.support.kind != "categorical":
             part = values[:, joint.schema.slices[v.name]].reshape(steps, *v.shape)
             out[v.name] = (("step", *v.dims), part)
-    return xr.Dataset(out | {"log_prob": ("step", score.astype(np.float64))})
+    found = xr.Dataset(out | {"log_prob": ("step", score.astype(np.float64))})
+    return found.assign_coords({dim: labels for dim, labels in joint.schema.labels.items() if dim in found.dims})
 
 
 def plane(
@@ -93,7 +94,7 @@ def plane(
         str(name): (("v", "u", *value.dims[1:]), value.values.reshape(steps, steps, *value.shape[1:]))
         for name, value in drawn.items()
     }
-    return xr.Dataset(out, coords={"u": ends, "v": ends})
+    return xr.Dataset(out, coords={**drawn.drop_vars("query", errors="ignore").coords, "u": ends, "v": ends})
 
 
 def arithmetic(joint: Joint, data: Any, *, seed: int = 0) -> xr.Dataset:
@@ -129,7 +130,7 @@ def _decoded(joint: Joint, codes: np.ndarray, seed: int) -> xr.Dataset:
     drawn = answer["posterior"].to_dataset()
     numeric = drawn[[name for name, value in drawn.items() if value.dtype.kind in "iufM"]].mean("draw")
     score = answer["sample_stats"]["log_evidence"].values  # of a code alone: its density under the prior
-    return numeric.drop_vars(numeric.coords).assign(log_prob=("query", score))
+    return numeric.drop_vars("query", errors="ignore").assign(log_prob=("query", score))
 
 
 def _asked(joint: Joint, codes: Any, draws: int, seed: int) -> xr.DataTree:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -63,7 +63,7 @@ def _draws(answer: Answer, values: np.ndarray, query: bool) -> xr.Dataset:
         flat = values[..., schema.slices[name]].reshape(*values.shape[:-1], *variable.shape)
         data[names[name]] = ((*lead, *event_dims(schema, variable)), decode(schema, name, flat), _about(variable))
     coords = {dim: np.arange(size) for dim, size in zip(lead, values.shape, strict=False)}
-    return xr.Dataset(data, coords)
+    return xr.Dataset(data, coords | _event_coords(schema, answer.targets))
 
 
 def event_dims(schema: Schema, variable: Variable) -> tuple[str, ...]:
@@ -72,12 +72,22 @@ def event_dims(schema: Schema, variable: Variable) -> tuple[str, ...]:
     return tuple(f"{variable.name}_{dim}".replace("/", "_") if dim in taken else dim for dim in variable.dims)
 
 
+def _event_coords(schema: Schema, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """The labels of the named variables' event dimensions, by the names that these have in a result."""
+    found = {}
+    for variable in (schema[name] for name in names):
+        for new, old in zip(event_dims(schema, variable), variable.dims, strict=True):
+            if old in schema.labels:
+                found[new] = schema.labels[old]
+    return found
+
+
 def _marginals(answer: Answer) -> xr.Dataset:
     import xarray as xr
 
     schema, names = answer.schema, plain_names(answer.schema)
     data: dict[str, Any] = {}
-    coords: dict[str, Any] = {}
+    coords: dict[str, Any] = dict(_event_coords(schema, answer.marginals))
 
     def put(name: str, dims: tuple[str, ...], values: np.ndarray, attrs: dict[str, Any]) -> None:
         while name in data:
@@ -165,7 +175,8 @@ def _observed(answer: Answer, observed: np.ndarray) -> xr.Dataset:
             values = values.astype(np.float64)
         dims = ("query", *event_dims(schema, variable))
         data[names[variable.name]] = (dims, values, _about(variable))
-    return _along_query(answer, xr.Dataset(data))
+    shown = [v.name for v in schema if names[v.name] in data]
+    return _along_query(answer, xr.Dataset(data, _event_coords(schema, shown)))
 
 
 def _along_query(answer: Answer, dataset: xr.Dataset) -> xr.Dataset:

@@ -15,6 +15,8 @@ from genprob.data.support import Categorical
 def schema_text(schema: Schema) -> str:
     """Strict JSON: the sample dimension and the variables with support and measure in their text forms.
 
+    Labels along dims are left out: a result holds them as its coordinates.
+
     >>> from genprob.data.support import Real
     >>> text = schema_text(Schema((Variable("x", Real()),)))
     >>> parse_schema(text)["x"].support
