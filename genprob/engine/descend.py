@@ -16,6 +16,7 @@ from genprob.engine.move import Feed, Metrics, Updates
 from genprob.engine.state import Memory
 from genprob.errors import PluginError
 
+_TAKEN, _SKIPPED = torch.tensor(0.0), torch.tensor(1.0)
 Loss = Callable[[Blocks, "Batch | None"], "Tensor | tuple[Tensor, Metrics]"]
 
 
@@ -94,7 +95,7 @@ class Descend:
             if self.clip is not None and length > self.clip:
                 torch._foreach_mul_(gradients, self.clip / length)
             bound.optimizer.step()
-        return metrics | {"loss": value, "gradient_norm": norm, "skipped": torch.tensor(float(not finite))}
+        return metrics | {"loss": value, "gradient_norm": norm, "skipped": _TAKEN if finite else _SKIPPED}
 
     def _search(self, blocks: Blocks, batch: Batch | None, bound: _Bound) -> Metrics:
         parameters, metrics = list(bound.parameters.values()), {}
@@ -111,7 +112,7 @@ class Descend:
         if not finite:
             torch._foreach_copy_([parameter.detach() for parameter in parameters], before)
             bound.forget()
-        return metrics | {"loss": value, "skipped": torch.tensor(float(not finite))}
+        return metrics | {"loss": value, "skipped": _TAKEN if finite else _SKIPPED}
 
     def _backward(self, blocks: Blocks, batch: Batch | None, inputs: list[nn.Parameter]) -> tuple[Tensor, Metrics]:
         if self.accumulate == 1 or batch is None:
@@ -178,7 +179,9 @@ def _norm(gradients: list[Tensor]) -> Tensor:
     if not gradients:
         return torch.zeros(())
     norms = torch._foreach_norm(gradients)
-    return torch.linalg.vector_norm(torch.stack([norm.to(norms[0].device) for norm in norms]))
+    if any(norm.device != norms[0].device for norm in norms):
+        norms = [norm.to(norms[0].device) for norm in norms]
+    return torch.linalg.vector_norm(torch.stack(norms))
 
 
 def warmup(share: float = 0.05) -> Callable[[float], float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 import torch
@@ -23,6 +24,9 @@ class Batches(Protocol):
     def __call__(self, step: int) -> Batch: ...
 
     def full(self) -> Batch: ...
+
+
+_version = attrgetter("_version")
 
 
 def fit(phases: Sequence[Phase], state: State, batches: Batches | None = None) -> Iterator[Metrics]:
@@ -73,7 +77,7 @@ def _next_phase(state: State, phases: int, *, early: bool) -> bool:
 
 def _step(phase: Phase, state: State, batches: Batches | None) -> Metrics:
     metrics: Metrics = {}
-    feed = _Feed(batches, state.step * (sum(m.repeat for m in phase.moves if m.data == "fresh") or 1))
+    feed = _Feed(batches, state.step * phase.fresh)
     for move in phase.moves:
         if state.phase_step % move.every:
             continue
@@ -115,7 +119,8 @@ def _guarded(move: Move, state: State, batch: Batch | None) -> tuple[Updates, Me
     census = blocks.census()
     parameters, buffers = census.foreign(writes)
     free = {name: tensor for name, tensor in blocks.tensors.items() if not matches(name, writes)}
-    versions = [tensor._version for watched in (parameters, free) for tensor in watched.values()]
+    watched = [*parameters.values(), *free.values()]
+    versions = list(map(_version, watched))
     values = [buffer.clone() for buffer in buffers.values()]
     try:
         out = move.apply(blocks, state.memory[move.name], batch)
@@ -125,14 +130,15 @@ def _guarded(move: Move, state: State, batch: Batch | None) -> tuple[Updates, Me
             with torch.no_grad():
                 for buffer, value in zip(buffers.values(), values, strict=True):
                     buffer.copy_(value)
-    if versions:
-        for (name, tensor), version in zip((*parameters.items(), *free.items()), versions, strict=True):
-            if tensor._version != version:
-                raise _stray(move, name)
+    now = list(map(_version, watched))
+    if now != versions:
+        changed = zip((*parameters, *free), now, versions, strict=True)
+        raise _stray(move, next(name for name, ours, theirs in changed if ours != theirs))
     after = blocks.census()
     if after is not census:  # otherwise no tensor of a module was replaced, so none came or went
         _same(move, parameters | buffers, after.tensors)
-    _same(move, free, blocks.tensors)
+    if free or blocks.tensors:
+        _same(move, free, blocks.tensors)
     for name in out[0]:
         if not matches(name, writes):
             raise _stray(move, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from genprob.engine.move import Metrics, Move
 from genprob.engine.state import State
@@ -24,3 +25,8 @@ class Phase:
     steps: int
     done: Callable[[State, Metrics], bool] | None = None
     name: str = "fit"
+
+    @cached_property
+    def fresh(self) -> int:
+        """How many batches a step takes: one for each application on fresh rows, at least the one that is shared."""
+        return sum(move.repeat for move in self.moves if move.data == "fresh") or 1
