@@ -177,6 +177,13 @@ class Encoder(nn.Module):
             out = out + (self.exponent - 1) * torch.sign(z) * torch.log1p(z.abs()) - torch.log(self.stretch)
         return out
 
+    def log_slope(self, x: Tensor) -> Tensor:
+        """`log_jacobian`, and of a cell column its cell's log-width with it.
+
+        What makes of a density at z one in data units, or the probability of a cell that stands at its centre.
+        """
+        return self.log_jacobian(x) + torch.where(self.delta > 0, self.delta.clamp(min=1e-300).log(), 0.0)
+
     def snap(self, x: Tensor) -> Tensor:
         """Data-unit values with every cell column moved to its exact table value."""
         if not any(self.cells):

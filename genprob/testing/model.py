@@ -12,7 +12,7 @@ from genprob.data.batch import Batch
 from genprob.joint import Joint
 from genprob.model import Model
 from genprob.query.batch import NOTHING, QueryBatch, alike
-from genprob.query.weighted import marginals
+from genprob.query.weighted_rows import WeightedRows
 from genprob.results.record import Marginal
 from genprob.testing.likelihood import log_likelihood
 from genprob.testing.reference import ReferenceJoint
@@ -37,14 +37,14 @@ class ReferenceModel(Model):
     def condition(self, queries: QueryBatch) -> ExactCloud:
         return ExactCloud(self.reference, queries)
 
-    def propose(self, queries: QueryBatch, particles: int) -> ParticleCloud:
+    def propose(self, queries: QueryBatch, particles: int) -> WeightedRows:
         keep = np.zeros(queries.kind.shape, dtype=bool)
         for index in alike(queries):
             keep[index] = _answerable(self.reference, queries.take(index[:1]))
         exact = queries.only(keep)
         values = self.reference.conditionals(exact, particles, _seed())
         log_weight = self.reference.log_evidence(exact)[:, None] + log_likelihood(queries.only(~keep), values)
-        return ParticleCloud(queries, values, torch.as_tensor(log_weight - np.log(particles)))
+        return WeightedRows(queries, values, torch.as_tensor(log_weight - np.log(particles)))
 
     def draw(self, draws: int) -> np.ndarray:
         return self.reference.sample(draws, _seed())
@@ -73,25 +73,6 @@ class ExactCloud:
 
     def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
         return self.reference.marginals(self.queries, targets, _seed())
-
-
-class ParticleCloud:
-    """Weighted rows: what was drawn from the part of the evidence that is exact.
-
-    Arguments:
-        queries: what was asked.
-        values: `[Q, J, width]`.
-        log_weight: `[Q, J]`.
-    """
-
-    def __init__(self, queries: QueryBatch, values: np.ndarray, log_weight: Tensor) -> None:
-        self.queries, self.values, self.log_weight = queries, values, log_weight
-
-    def draw(self, index: Tensor) -> np.ndarray:
-        return np.take_along_axis(self.values, index.cpu().numpy()[..., None], 1)
-
-    def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
-        return marginals(self.queries.schema, self.values[:, :, None], self.log_weight.cpu().numpy(), targets)
 
 
 def _answerable(reference: ReferenceJoint, query: QueryBatch) -> np.ndarray:

@@ -11,12 +11,18 @@ import torch
 from torch import Tensor
 
 from genprob.data.batch import Batch
+from genprob.data.schema import Schema
 from genprob.engine.transition import Kernel
-from genprob.metrics.partition import Partition, Path, estimate, shares_of
+from genprob.errors import UsageError
+from genprob.metrics.partition import Partition, Path, anneal, estimate, shares_of
+from genprob.nets.heads import LEAST_SCALE
 from genprob.query.batch import POINT, QueryBatch
 from genprob.query.diagnostics import log_mean_error
+from genprob.query.likelihood import log_ceiling, log_likelihood
 from genprob.query.log_evidence import LogEvidence
-from genprob_energy.partitioned import Partitioned
+from genprob.query.weighted_rows import WeightedRows
+from genprob_energy.partitioned import Unnormalised
+from genprob_energy.stored import Stored
 
 RESERVOIR = 512
 """Draws of the joint that are kept with the model for chains to begin at."""
@@ -43,34 +49,47 @@ def size_at(path: SizedPath, share: float) -> float:
     return float(np.interp(share, at, size))
 
 
-class AnnealedEnergy(Partitioned):
+def completed(points: Tensor, known: Tensor) -> Tensor:
+    """Points `[n, d]` that are known as a whole; all of them, their holes at 0, where that leaves too few."""
+    points = torch.where(known, points, 0.0)
+    whole = points[known.all(1)]
+    return whole if len(whole) >= min(100, len(points)) else points
+
+
+class AnnealedEnergy(Unnormalised):
     """A deep energy whose log Z, scores and chains come from paths that begin at a normalised base law.
 
-    A subclass says what points are, and how they move: `free_path`, `annealed`, `rows`, `log_joint`.
+    A subclass says what points are, and how they move: `free_path`, `path_of`, `rows`, `log_joint`.
 
-    Attributes:
+    Arguments:
+        hidden: widths of the network's hidden layers.
+        spread: standard deviation of the base, in standard deviations of the data.
         chains: parallel chains that estimate the partition function.
         temperatures: steps of their path.
     """
 
-    chains: int
-    temperatures: int
-    _sizes: list[tuple[float, float]]
+    def __init__(
+        self, schema: Schema, *, hidden: tuple[int, ...], spread: float, chains: int, temperatures: int
+    ) -> None:
+        super().__init__(schema)
+        if min(chains, temperatures, *hidden) < 1 or not spread > LEAST_SCALE:
+            raise UsageError(f"hidden={hidden}, spread={spread}, chains={chains}, temperatures={temperatures}: too few")
+        self.chains, self.temperatures = chains, temperatures
+        self.incomplete = False
+        self.stored = Stored(RESERVOIR, schema.width, temperatures, torch.float32)
+        self.precision = torch.float64  # of the data; points are standardised
+        self._sizes = list(SIZES)
 
     def free_path(self, copies: int) -> SizedPath:
         """The path of the joint, from the base to the energy's law."""
         raise NotImplementedError
 
-    def annealed(self, queries: QueryBatch, chains: int, temperatures: int) -> tuple[Tensor, Tensor]:
-        """log of unbiased estimates `[Q, chains]` of Z times p(evidence), and points `[Q, chains, *event]`."""
+    def path_of(self, queries: QueryBatch, chains: int) -> tuple[SizedPath, Tensor]:
+        """The path of the joint under evidence, `chains` of each query, and log of what it begins with, `[Q]`."""
         raise NotImplementedError
 
     def rows(self, points: Tensor) -> np.ndarray:
         """Points as rows in data units."""
-        raise NotImplementedError
-
-    def log_joint(self, values: Tensor) -> Tensor:
-        """log p of complete rows `[..., width]` in data units, up to log Z."""
         raise NotImplementedError
 
     # --- the partition function
@@ -90,23 +109,37 @@ class AnnealedEnergy(Partitioned):
         self.stored.fill(torch.cat(more))
         return found
 
-    @property
-    def log_partition(self) -> float:
-        """In nats, relative to `log_joint`."""
-        return self.partition().value
+    def _tuned(self, path: SizedPath) -> SizedPath:
+        """The path with the step sizes that log Z was found by."""
+        path.sizes, path.tuning = self._sizes, False
+        return path
 
-    @property
-    def log_partition_se(self) -> float:
-        """Its standard error."""
-        return self.partition().error
+    def annealed(self, queries: QueryBatch, chains: int, temperatures: int) -> tuple[Tensor, Tensor]:
+        """log of unbiased estimates `[Q, chains]` of Z times p(evidence), and points `[Q, chains, *event]`."""
+        shares, step = self.stored.path(temperatures), max(1, ROWS // chains)
+        weights, points = [], []
+        for first in range(0, len(queries), step):
+            path, log_first = self.path_of(queries.take(slice(first, first + step)), chains)
+            weight, found = anneal(self._tuned(path), shares)
+            weights.append(weight.reshape(-1, chains) + log_first[:, None])
+            points.append(found.reshape(-1, chains, found.shape[-1]))
+        return torch.cat(weights), torch.cat(points)
+
+    def proposed(self, queries: QueryBatch, particles: int, temperatures: int, rest: np.ndarray) -> WeightedRows:
+        """Rows annealed under evidence, weighted by how they got there and by the `rest` of it, `[Q, width]` cells."""
+        weight, points = self.annealed(queries, particles, temperatures)
+        rows = np.where((queries.kind == POINT)[:, None], np.nan_to_num(queries.a)[:, None], self.rows(points))
+        other = queries.only(rest)
+        told = [log_likelihood(other, q, rows[q]) + log_ceiling(other, q) for q in range(len(queries))]
+        weight = weight + torch.as_tensor(np.array(told), device=weight.device)
+        return WeightedRows(queries, rows, weight - math.log(particles) - self.partition().value)
 
     # --- sampling and scoring
 
     @torch.no_grad()
     def draw(self, draws: int) -> np.ndarray:
         self.partition()
-        points, path = self.stored.draw(draws), self.free_path(draws)
-        path.sizes, path.tuning = self._sizes, False
+        points, path = self.stored.draw(draws), self._tuned(self.free_path(draws))
         for _ in range(20):
             points = path.step(points, 1.0)
         return self.rows(points)

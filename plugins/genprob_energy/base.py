@@ -45,6 +45,13 @@ class NormalMixture(nn.Module):
         self.whitener.copy_(torch.linalg.solve_triangular(self.factor, eye, upper=False))
 
     @torch.no_grad()
+    def surround(self, points: Tensor) -> None:
+        """One normal, somewhat wider than points `[n, d]` are spread."""
+        eye = torch.eye(points.shape[1], dtype=torch.float64, device=points.device)
+        covariance = points.double().T.cov().reshape(eye.shape) if len(points) > 1 else eye
+        self.set(torch.ones(1), points.mean(0)[None], (1.2 * covariance + 0.05 * eye)[None])
+
+    @torch.no_grad()
     def fit(self, points: Tensor, seed: int) -> None:
         """EM on whole points `[n, d]`; one component in fifty of the draws is twice as wide as all of them.
 

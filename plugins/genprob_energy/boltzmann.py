@@ -12,6 +12,7 @@ from genprob.engine.kernels.single_site import coloured
 from genprob.errors import UsageError
 from genprob_energy.lateral import LateralMachine, Sites, neighbours
 from genprob_energy.layers import Layers
+from genprob_energy.partitioned import Unnormalised
 
 COUPLINGS = ("all", "grid")
 
@@ -58,7 +59,7 @@ class Coupled(Layers):
         )
 
 
-class Boltzmann(Coupled):
+class Boltzmann(Unnormalised, Coupled):
     """A Boltzmann machine over binaries (Ising) and categories (Potts): every pair of columns may be coupled.
 
     -E(x) = f(x)' J f(x) / 2 + b . f(x) + sum_j log(1 + exp(c_j + f(x) . W_j)), f(x) the indicators of the columns'
@@ -92,16 +93,6 @@ class Boltzmann(Coupled):
         return self.machine().log_conditionals(points).sum(-1)
 
     # --- a joint density, for enumeration and annealed SMC
-
-    @property
-    def log_partition(self) -> float:
-        """In nats, relative to `log_joint`."""
-        return self.partition().value
-
-    @property
-    def log_partition_se(self) -> float:
-        """Its standard error."""
-        return self.partition().error
 
     def log_joint(self, values: Tensor) -> Tensor:
         flat = values.reshape(-1, values.shape[-1]).to(self.precision)

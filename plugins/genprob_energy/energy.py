@@ -15,13 +15,11 @@ from genprob.engine.kernels.hmc import HMC
 from genprob.engine.kernels.replica import ReplicaExchange
 from genprob.engine.transition import Kernel
 from genprob.errors import UsageError
-from genprob.metrics.partition import anneal
 from genprob.nets.mlp import mlp
 from genprob.query.batch import POINT, QueryBatch
-from genprob_energy.annealed import RESERVOIR, ROWS, SIZES, AnnealedEnergy, EnergyChains
+from genprob_energy.annealed import AnnealedEnergy, EnergyChains, completed
 from genprob_energy.base import NormalMixture
 from genprob_energy.coordinates import EnergyPath, HeldDensity, HeldHMC
-from genprob_energy.stored import Stored
 
 _LEAPFROGS = 5
 
@@ -57,42 +55,29 @@ class DeepEnergy(AnnealedEnergy):
         chains: int = 256,
         temperatures: int = 100,
     ) -> None:
-        super().__init__(schema)
+        super().__init__(schema, hidden=hidden, spread=spread, chains=chains, temperatures=temperatures)
         wrong = [v for v in schema if v.discrete]
         if wrong:
             raise UsageError(
                 f"variable {wrong[0].name!r} is {wrong[0].support.kind}: a fitted base takes real, positive and "
                 "interval variables; energy with base=normal takes binaries and categories as well"
             )
-        if min(chains, temperatures, *hidden) < 1 or not spread > 0:
-            raise UsageError(f"hidden={hidden}, spread={spread}, chains={chains}, temperatures={temperatures}: too few")
         self.encoder = Encoder(schema)
-        self.chains, self.temperatures = chains, temperatures
         self.base, self.noise = NormalMixture(1, schema.width), NormalMixture(1, schema.width)
         eye = torch.eye(schema.width, dtype=torch.float64)
         self.base.set(torch.ones(1), torch.zeros(1, schema.width), spread**2 * eye[None])
         self.net = mlp(schema.width, hidden, 1)
-        self.incomplete = False
-        self.stored = Stored(RESERVOIR, schema.width, temperatures, torch.float32)
-        self.precision = torch.float64  # of the data; points are standardised
-        self._sizes = list(SIZES)
 
     @torch.no_grad()
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
         self.encoder.fit(self.encoder.inside(batch.values), batch.observed)
         self.incomplete = not bool(batch.observed.all())
-        points = torch.where(batch.observed, self.points(batch), 0.0)
-        whole = points[batch.observed.all(1)]
-        points = whole if len(whole) >= min(100, len(points)) else points
-        self.near(points, seed)
+        self.near(completed(self.points(batch), batch.observed), seed)
         return []
 
     def near(self, points: Tensor, seed: int) -> None:
         """Sets what is to be near the data's points `[n, d]`: the noise."""
-        width = self.schema.width
-        covariance = points.T.cov().reshape(width, width) if len(points) > 1 else torch.eye(width)
-        wide = 1.2 * covariance.double() + 0.05 * torch.eye(width, device=points.device)
-        self.noise.set(torch.ones(1), points.mean(0)[None], wide[None])
+        self.noise.surround(points)
 
     # --- an energy
 
@@ -159,22 +144,14 @@ class DeepEnergy(AnnealedEnergy):
 
     def log_joint(self, values: Tensor) -> Tensor:
         x = self.encoder.inside(values.double())
-        width = torch.where(self.encoder.delta > 0, self.encoder.delta.clamp(min=1e-300).log(), 0.0)
         z = self.encoder.encode(x).float()
-        return -self.energy(z).double() + (self.encoder.log_jacobian(x) + width).sum(-1)
+        return -self.energy(z).double() + self.encoder.log_slope(x).sum(-1)
 
-    def annealed(self, queries: QueryBatch, chains: int, temperatures: int) -> tuple[Tensor, Tensor]:
-        """log of unbiased estimates `[Q, chains]` of Z times p(points of the queries), and points `[Q, chains, d]`."""
-        known, value, log_jacobian = self.given(queries)
-        shares, step = self.stored.path(temperatures), max(1, ROWS // chains)
-        weights, points = [], []
-        for first in range(0, len(queries), step):
-            path = self.path(known[first : first + step], value[first : first + step], chains)
-            path.sizes, path.tuning = self._sizes, False
-            weight, found = anneal(path, shares)
-            weights.append(weight.reshape(-1, chains) + path.given.log_density[:, None])
-            points.append(found.reshape(-1, chains, found.shape[-1]))
-        return torch.cat(weights) + log_jacobian[:, None], torch.cat(points)
+    def path_of(self, queries: QueryBatch, chains: int) -> tuple[EnergyPath, Tensor]:
+        """As of `AnnealedEnergy`; evidence other than points is no part of it."""
+        known, value, log_slope = self.given(queries)
+        path = self.path(known, value, chains)
+        return path, path.given.log_density + log_slope
 
     def given(self, queries: QueryBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Which coordinates are given `[Q, d]`, to what, and log |dz/dx| of them and of their cells' widths, `[Q]`."""
@@ -182,8 +159,7 @@ class DeepEnergy(AnnealedEnergy):
         known = torch.as_tensor(queries.kind == POINT, device=device)
         centre = self.encoder.decode(torch.zeros(self.schema.width, dtype=torch.float64, device=device))
         x = self.encoder.inside(torch.where(known, torch.as_tensor(np.nan_to_num(queries.a), device=device), centre))
-        width = torch.where(self.encoder.delta > 0, self.encoder.delta.clamp(min=1e-300).log(), 0.0)
-        slope = torch.where(known, self.encoder.log_jacobian(x) + width, 0.0).sum(-1)
+        slope = torch.where(known, self.encoder.log_slope(x), 0.0).sum(-1)
         return known, self.encoder.encode(x).float(), slope
 
     # --- clamped chains

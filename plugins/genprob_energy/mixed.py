@@ -14,20 +14,17 @@ from genprob.data.batch import Batch
 from genprob.data.schema import Schema
 from genprob.engine.kernels.replica import ReplicaExchange
 from genprob.engine.transition import Kernel
-from genprob.errors import UsageError
-from genprob.metrics.partition import Partition, anneal
+from genprob.metrics.partition import Partition
 from genprob.nets.heads import LEAST_SCALE, Heads
 from genprob.nets.mlp import mlp
 from genprob.query import emission
 from genprob.query.batch import NOISY, POINT, QueryBatch
-from genprob.query.likelihood import log_ceiling, log_likelihood
+from genprob.query.weighted_rows import WeightedRows
 from genprob_energy.alternating import Alternating, Held
-from genprob_energy.annealed import RESERVOIR, ROWS, SIZES, AnnealedEnergy, EnergyChains, size_at
+from genprob_energy.annealed import RESERVOIR, AnnealedEnergy, EnergyChains, completed, size_at
 from genprob_energy.base import NormalMixture
 from genprob_energy.coordinates import TARGET, sloped
 from genprob_energy.evidence import Evidence, of_queries
-from genprob_energy.proposed import Proposed
-from genprob_energy.stored import Stored
 from genprob_energy.units import Units, encoded, listed_states, visible_states
 
 _LOG_2PI = math.log(2 * math.pi)
@@ -153,33 +150,21 @@ class MixedEnergy(AnnealedEnergy):
         chains: int = 256,
         temperatures: int = 100,
     ) -> None:
-        super().__init__(schema)
-        if min(chains, temperatures, *hidden) < 1 or not spread > LEAST_SCALE:
-            raise UsageError(f"hidden={hidden}, spread={spread}, chains={chains}, temperatures={temperatures}: too few")
+        super().__init__(schema, hidden=hidden, spread=spread, chains=chains, temperatures=temperatures)
         self.heads = heads = Heads(schema)
         self.units = Units(heads, "energy")
         heads.log_scale.data.fill_(math.log(spread - LEAST_SCALE))
         heads.requires_grad_(False)
-        self.chains, self.temperatures = chains, temperatures
         self.noise = NormalMixture(1, len(self.units.reals))
         self.net = mlp(self.units.width, hidden, 1)
-        self.incomplete = False
-        self.stored = Stored(RESERVOIR, schema.width, temperatures, torch.float32)
-        self.precision = torch.float64  # of the data; points are standardised
-        self._sizes = list(SIZES)
 
     @torch.no_grad()
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
         self.units.heads.fit(batch)
         self.incomplete = not bool(batch.observed.all())
         reals = self.units.reals
-        z = torch.where(batch.observed, self.points(batch), 0.0)[:, reals].double()
-        whole = z[batch.observed[:, reals].all(1)]
-        z = whole if len(whole) >= min(100, len(z)) else z
-        eye = torch.eye(len(reals), dtype=torch.float64, device=z.device)
-        covariance = z.T.cov().reshape(eye.shape) if len(z) > 1 else eye
         if reals:
-            self.noise.set(torch.ones(1), z.mean(0)[None], (1.2 * covariance + 0.05 * eye)[None])
+            self.noise.surround(completed(self.points(batch)[:, reals], batch.observed[:, reals]))
         return []
 
     # --- an energy
@@ -266,18 +251,10 @@ class MixedEnergy(AnnealedEnergy):
         nothing = torch.zeros(copies, self.schema.width, device=self.units.heads.offset.device)
         return MixedPath(self.law_of_points, Held.of(self.units, Evidence(nothing.bool(), nothing)))
 
-    def annealed(self, queries: QueryBatch, chains: int, temperatures: int) -> tuple[Tensor, Tensor]:
+    def path_of(self, queries: QueryBatch, chains: int) -> tuple[MixedPath, Tensor]:
         """As of `AnnealedEnergy`; readings of reals are no part of it."""
-        shares, step = self.stored.path(temperatures), max(1, ROWS // chains)
-        weights, points = [], []
-        for first in range(0, len(queries), step):
-            evidence, log_first = self.given(queries.take(slice(first, first + step)))
-            path = MixedPath(self.law_of_points, Held.of(self.units, evidence.repeat(chains)))
-            path.sizes, path.tuning = self._sizes, False
-            weight, found = anneal(path, shares)
-            weights.append(weight.reshape(-1, chains) + log_first[:, None])
-            points.append(found.reshape(-1, chains, found.shape[-1]))
-        return torch.cat(weights), torch.cat(points)
+        evidence, log_first = self.given(queries)
+        return MixedPath(self.law_of_points, Held.of(self.units, evidence.repeat(chains))), log_first
 
     def given(self, queries: QueryBatch) -> tuple[Evidence, Tensor]:
         """The evidence without readings of reals, and its log-probability under the base, `[Q]`.
@@ -298,14 +275,9 @@ class MixedEnergy(AnnealedEnergy):
         x = encoder.inside(torch.where(known[:, reals], a, self.units.heads.centre()))
         value = evidence.value.clone()
         value[:, reals] = encoder.encode(x).clamp(-1e3, 1e3).float()
-        each = self._log_base_reals(value) + self._log_slope(x)
+        each = self._log_base_reals(value) + encoder.log_slope(x)
         log_mass = log_mass + torch.where(known[:, reals], each, 0.0).sum(-1)
         return replace(evidence, fixed=evidence.fixed | known, value=value), log_mass
-
-    def _log_slope(self, x: Tensor) -> Tensor:
-        """log |dz/dx| of each real `[..., reals]` in data units, times the width of its cell."""
-        encoder = self.units.heads.encoder
-        return encoder.log_jacobian(x) + torch.where(encoder.delta > 0, encoder.delta.clamp(min=1e-300).log(), 0.0)
 
     # --- scoring and queries
 
@@ -316,8 +288,8 @@ class MixedEnergy(AnnealedEnergy):
         out = -self.energy(encoded(self.units.heads, values).float()).double()
         if not self.units.reals:
             return out
-        x = self.units.heads.encoder.inside(values[..., self.units.reals].double())
-        return out + self._log_slope(x).sum(-1)
+        encoder = self.units.heads.encoder
+        return out + encoder.log_slope(encoder.inside(values[..., self.units.reals].double())).sum(-1)
 
     def unclampable(self, queries: QueryBatch) -> list[str]:
         read = (queries.kind == NOISY).any(1)
@@ -338,12 +310,6 @@ class MixedEnergy(AnnealedEnergy):
         return EnergyChains(self, queries, chains, hold, kernel)
 
     @torch.no_grad()
-    def propose(self, queries: QueryBatch, particles: int) -> Proposed:
+    def propose(self, queries: QueryBatch, particles: int) -> WeightedRows:
         """Rows annealed under the evidence, weighted by how they got there; readings of reals weigh them at last."""
-        weight, points = self.annealed(queries, particles, self.temperatures)
-        told = (queries.kind == POINT)[:, None]
-        rows = np.where(told, np.nan_to_num(queries.a)[:, None], self.rows(points))
-        read = queries.only(queries.kind == NOISY)
-        more = [log_likelihood(read, q, rows[q]) + log_ceiling(read, q) for q in range(len(queries))]
-        weight = weight + torch.as_tensor(np.array(more), device=weight.device)
-        return Proposed(queries, rows, weight - math.log(particles) - self.partition().value)
+        return self.proposed(queries, particles, self.temperatures, queries.kind == NOISY)

@@ -66,3 +66,21 @@ class Partitioned(Model):
     @torch.no_grad()
     def score_masks(self, batch: Batch, masks: Tensor) -> Tensor:
         return torch.stack([self.score_seen(batch, batch.observed & mask) for mask in masks])
+
+
+class Unnormalised(Partitioned):
+    """A partitioned model whose density of whole rows has a closed form up to log Z: a `JointDensity`."""
+
+    def log_joint(self, values: Tensor) -> Tensor:
+        """log p of complete rows `[..., width]` in data units, up to log Z."""
+        raise NotImplementedError
+
+    @property
+    def log_partition(self) -> float:
+        """In nats, relative to `log_joint`."""
+        return self.partition().value
+
+    @property
+    def log_partition_se(self) -> float:
+        """Its standard error."""
+        return self.partition().error

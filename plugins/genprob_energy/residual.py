@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,12 +13,11 @@ from genprob.data.schema import Schema
 from genprob.engine.transition import Kernel
 from genprob.errors import UsageError
 from genprob.query.batch import NOTHING, POINT, QueryBatch
-from genprob.query.likelihood import log_ceiling, log_likelihood
+from genprob.query.weighted_rows import WeightedRows
 from genprob_energy.base import NormalMixture
 from genprob_energy.coordinates import EnergyPath, HeldProposals
 from genprob_energy.energy import DeepEnergy
 from genprob_energy.mixed import MixedEnergy
-from genprob_energy.proposed import Proposed
 
 ROWS_A_COMPONENT = 20
 
@@ -142,11 +139,6 @@ class ResidualEnergy(DeepEnergy):
         return HeldProposals(self.net, self.base.given(batch.observed, self.points(batch)))
 
     @torch.no_grad()
-    def propose(self, queries: QueryBatch, particles: int) -> Proposed:
+    def propose(self, queries: QueryBatch, particles: int) -> WeightedRows:
         """Rows drawn from the base given the points, weighted by the network and by evidence of other kinds."""
-        weight, points = self.annealed(queries, particles, 0)
-        rows = np.where((queries.kind == POINT)[:, None], np.nan_to_num(queries.a)[:, None], self.rows(points))
-        other = queries.only((queries.kind != POINT) & (queries.kind != NOTHING))
-        told = [log_likelihood(other, q, rows[q]) + log_ceiling(other, q) for q in range(len(queries))]
-        weight = weight + torch.as_tensor(np.array(told), device=weight.device)
-        return Proposed(queries, rows, weight - math.log(particles) - self.partition().value)
+        return self.proposed(queries, particles, 0, (queries.kind != POINT) & (queries.kind != NOTHING))

@@ -224,8 +224,7 @@ class Flow(Model):
         """log p of complete rows, cells at their centres; of rows with holes the guide's, in data units."""
         known, z = batch.observed, self._middle(batch.values.double())
         x = self.encoder.inside(batch.values.double())
-        width = torch.where(self.encoder.delta > 0, torch.log(self.encoder.delta.clamp(min=1e-300)), 0.0)
-        scale = torch.where(known, self.encoder.log_jacobian(x) + width, 0.0).sum(1)
+        scale = torch.where(known, self.encoder.log_slope(x), 0.0).sum(1)
         whole = known.all(1)
         out = torch.zeros_like(scale)
         if whole.any():

@@ -54,8 +54,7 @@ def encode(batch: Batch, encoder: Encoder, tables: Tables) -> Rows:
     patterns = group(known)
     safe = encoder.inside(x)
     y = torch.where(known, encoder.encode(safe), 0.0)
-    width = torch.where(encoder.delta > 0, torch.log(encoder.delta.clamp(min=1e-300)), 0.0)
-    log_jacobian = torch.where(known, encoder.log_jacobian(safe) + width, 0.0)
+    log_jacobian = torch.where(known, encoder.log_slope(safe), 0.0)
     hits = [tables.one_hot(batch.values, batch.observed)]
     count_values = []
     for c in tables.counts:

@@ -191,3 +191,15 @@ def test_nearest_inside_moves_only_what_lies_outside(support):
 def test_an_unknown_transform_is_refused():
     with pytest.raises(UsageError, match="transform 'log' is not one of: support, yeo-johnson"):
         Encoder(Schema((Variable("x", Real()),)), transform="log")
+
+
+@pytest.mark.parametrize("support", SUPPORTS)
+def test_the_slope_makes_a_narrow_cells_probability_of_a_density(support):
+    x = torch.tensor([[1.0], [2.5], [4.0]], dtype=torch.float64)
+    free, law = encoder(SUPPORTS[support]), encoder(SUPPORTS[support], cell=Cell(1e-3, 0.0))
+    torch.testing.assert_close(free.log_slope(x), free.log_jacobian(x))
+    low, high = law.edges(x)
+    mass = stats.norm.cdf(high.numpy()) - stats.norm.cdf(low.numpy())
+    np.testing.assert_allclose(
+        stats.norm.logpdf(law.encode(x).numpy()) + law.log_slope(x).numpy(), np.log(mass), atol=1e-5
+    )

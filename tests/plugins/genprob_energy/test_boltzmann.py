@@ -8,12 +8,7 @@ import torch
 import xarray as xr
 
 import genprob
-from genprob.data.batch import as_batch
-from genprob.data.infer import infer_schema
-from genprob.data.readers import read
-from genprob.data.table import Table
 from genprob.errors import UsageError
-from genprob.joint import Joint
 from genprob.query.batch import QueryBatch
 from genprob.testing.joints.ising import Ising
 from genprob.testing.tables import mixed
@@ -21,27 +16,14 @@ from genprob_energy.boltzmann import Boltzmann
 from genprob_energy.machine import BlockGibbs
 
 
-def table(levels, rows=80, seed=0):
-    rng = np.random.default_rng(seed)
-    names = np.array(list("abcde"), dtype=object)
-    columns = {
-        f"v{i}": rng.integers(0, size, rows).astype(float) if size == 2 else names[rng.integers(0, size, rows)]
-        for i, size in enumerate(levels)
-    }
-    return xr.Dataset({name: ("row", value) for name, value in columns.items()})
+@pytest.fixture
+def joint_of(machine_of):
+    parameters = ("lateral", "weight", "visible", "hidden")
 
+    def of(ds, *, spread=0.5, seed=0, **options):
+        return machine_of(Boltzmann, ds, parameters, spread=spread, seed=seed, temperatures=100, **options)
 
-def joint_of(ds, *, spread=0.5, seed=0, **options):
-    ds = read(ds)
-    batch = as_batch(Table.from_dataset(infer_schema(ds, None, None), ds))
-    torch.manual_seed(seed)
-    model = Boltzmann(batch.schema, temperatures=100, **options)
-    model.prepare(batch, seed=seed)
-    with torch.no_grad():
-        for parameter in (model.lateral, model.weight, model.visible, model.hidden):
-            parameter.add_(spread * torch.randn(parameter.shape))
-    model.conclude(batch, seed=seed)
-    return Joint(batch.schema, model.eval(), run=None, reference=batch, rows=len(batch))
+    return of
 
 
 def masses(joint):
@@ -76,9 +58,9 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_log_prob_is_that_of_the_list(case):
+def test_log_prob_is_that_of_the_list(case, joint_of, levelled):
     levels, options = CASES[case]
-    joint = joint_of(table(levels), **options)
+    joint = joint_of(levelled(levels), **options)
     states, wanted = masses(joint)
     wanted = wanted - np.logaddexp.reduce(wanted)
     assert joint.model.partition().kind == "exact"
@@ -87,10 +69,10 @@ def test_log_prob_is_that_of_the_list(case):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_chains_leave_the_law_invariant(case):
+def test_chains_leave_the_law_invariant(case, joint_of, levelled):
     """Exact draws, moved on, still have the law: every pair of columns keeps its frequencies."""
     levels, options = CASES[case]
-    joint = joint_of(table(levels), **options)
+    joint = joint_of(levelled(levels), **options)
     states, log_mass = masses(joint)
     share = np.exp(log_mass - np.logaddexp.reduce(log_mass))
     torch.manual_seed(3)
@@ -108,8 +90,8 @@ def test_chains_leave_the_law_invariant(case):
                 assert abs(found - wanted) < 4.5 * np.sqrt(wanted * (1 - wanted) / len(drawn)) + 1e-4
 
 
-def test_the_ising_model_is_the_listed_one():
-    joint = joint_of(table([2] * 8).rename({f"v{i}": f"s{i + 1}" for i in range(8)}), spread=0.0)
+def test_the_ising_model_is_the_listed_one(joint_of, levelled):
+    joint = joint_of(levelled([2] * 8).rename({f"v{i}": f"s{i + 1}" for i in range(8)}), spread=0.0)
     rng = np.random.default_rng(1)
     coupling = np.triu(rng.normal(size=(8, 8)) * 0.4, 1)
     coupling += coupling.T
@@ -136,10 +118,10 @@ def test_the_ising_model_is_the_listed_one():
             assert float(chains["posterior"][name].mean()) == pytest.approx(float(wanted[name].mean[0]), abs=0.08)
 
 
-def test_conditionals_of_one_column_are_those_of_the_list():
+def test_conditionals_of_one_column_are_those_of_the_list(joint_of, levelled):
     for case in ("mixed", "hidden"):
         levels, options = CASES[case]
-        joint = joint_of(table(levels), **options)
+        joint = joint_of(levelled(levels), **options)
         states, log_mass = masses(joint)
         found = joint.model.machine().log_conditionals(torch.as_tensor(states, dtype=torch.float32)).detach().numpy()
         order = [j for j, s in enumerate(levels) if s == 2] + [j for j, s in enumerate(levels) if s > 2]
@@ -150,7 +132,7 @@ def test_conditionals_of_one_column_are_those_of_the_list():
             np.testing.assert_allclose(found[:, place], log_mass - total[group], atol=2e-4)
 
 
-def test_colours_of_a_grid_are_drawn_at_once():
+def test_colours_of_a_grid_are_drawn_at_once(joint_of):
     rng = np.random.default_rng(0)
     image = xr.Dataset({"image": (("row", "y", "x"), (rng.random((50, 4, 5)) < 0.5).astype(float))})
     joint = joint_of(image, couplings="grid")

@@ -28,37 +28,20 @@ def eight(rows=2000, seed=0):
     return {"x": 2 * np.cos(angle) + 0.3 * rng.normal(size=rows), "y": 2 * np.sin(angle) + 0.3 * rng.normal(size=rows)}
 
 
-def moons(rows=2000, seed=0):
-    rng = np.random.default_rng(seed)
-    angle, upper = rng.random(rows) * np.pi, rng.random(rows) < 0.5
-    x = np.where(upper, np.cos(angle), 1 - np.cos(angle)) + 0.15 * rng.normal(size=rows)
-    y = np.where(upper, np.sin(angle), 0.5 - np.sin(angle)) + 0.15 * rng.normal(size=rows)
-    return {"x": x, "y": y}
+@pytest.fixture(scope="module", params=["ring", "eight", "moons"])
+def joint(request, moons):
+    rows = {"ring": ring, "eight": eight, "moons": moons}[request.param]()
+    return genprob.fit(rows, DeepEnergy, inference={"name": "nce", "lr": 1e-2}, steps=250, hidden=(32, 32))
 
 
-def plane(joint):
-    """log p on a grid, `[x, y]`, straight from the energy, normalised by quadrature; and log Z by quadrature."""
-    x, y = np.meshgrid(GRID, GRID, indexing="ij")
-    values = torch.as_tensor(np.stack([x, y], -1))
-    with torch.no_grad():
-        log_mass = joint.model.log_joint(values).numpy()
-    log_z = np.logaddexp.reduce(log_mass.ravel()) + 2 * np.log(STEP)
-    return log_mass - log_z, log_z
-
-
-@pytest.fixture(scope="module", params=[ring, eight, moons], ids=["ring", "eight", "moons"])
-def joint(request):
-    return genprob.fit(request.param(), DeepEnergy, inference={"name": "nce", "lr": 1e-2}, steps=250, hidden=(32, 32))
-
-
-def test_log_partition_is_that_of_quadrature(joint):
+def test_log_partition_is_that_of_quadrature(joint, plane):
     found, (_, truth) = joint.model.partition(), plane(joint)
     assert found.kind == "estimate" and not found.interval and found.reliable
     assert abs(found.value - truth) < 5 * found.error + 5e-3
     assert found.error < 0.1 and found.optimistic == pytest.approx(found.conservative, abs=0.3)
 
 
-def test_what_is_known_of_a_row_has_the_marginal_density(joint):
+def test_what_is_known_of_a_row_has_the_marginal_density(joint, plane):
     log_p, log_z = plane(joint)
     marginal = np.logaddexp.reduce(log_p, axis=1) + np.log(STEP)
     at = np.arange(60, 121, 10)
@@ -70,7 +53,7 @@ def test_what_is_known_of_a_row_has_the_marginal_density(joint):
     np.testing.assert_allclose(whole["log_prob"].values + shared, log_p[at, at], atol=1e-4)
 
 
-def test_draws_are_those_of_the_energy(joint):
+def test_draws_are_those_of_the_energy(joint, plane):
     log_p, _ = plane(joint)
     drawn = joint.sample(4000)
     for name, axis in (("x", 1), ("y", 0)):
@@ -110,7 +93,7 @@ def test_short_chains_near_the_law_of_the_energy_if_they_may_be_refused(joint):
     assert found[Langevin][1] > noise + 0.05
 
 
-def test_conditionals_are_those_of_quadrature_whatever_answers():
+def test_conditionals_are_those_of_quadrature_whatever_answers(moons, plane):
     joint = genprob.fit(moons(), DeepEnergy, inference={"name": "nce", "lr": 1e-2}, steps=250, hidden=(32, 32))
     log_p, _ = plane(joint)
     at = int(np.argmin(np.abs(GRID - 1.0)))
@@ -126,7 +109,7 @@ def test_conditionals_are_those_of_quadrature_whatever_answers():
         assert abs(found.attrs["log_evidence"] - evidence) < 5 * error + 0.02
 
 
-def test_every_inference_learns_the_ring():
+def test_every_inference_learns_the_ring(plane):
     """Held-out nats, exact by quadrature, against one Gaussian's."""
     train, test = ring(), ring(500, seed=1)
     rows = np.stack([test["x"], test["y"]], 1)
@@ -146,7 +129,7 @@ def test_every_inference_learns_the_ring():
         assert nats < gaussian - 0.25, name
 
 
-def test_holes_are_sampled_while_learning():
+def test_holes_are_sampled_while_learning(plane):
     train = ring()
     holed = {name: np.where(np.random.default_rng(3).random(2000) < 0.2, np.nan, x) for name, x in train.items()}
     joint = genprob.fit(holed, DeepEnergy, inference={"name": "nce", "lr": 1e-2}, steps=200, hidden=(32, 32))

@@ -13,29 +13,12 @@ GRID = np.linspace(-4.5, 4.5, 181)
 STEP = GRID[1] - GRID[0]
 
 
-def moons(rows=2000, seed=0):
-    rng = np.random.default_rng(seed)
-    angle, upper = rng.random(rows) * np.pi, rng.random(rows) < 0.5
-    x = np.where(upper, np.cos(angle), 1 - np.cos(angle)) + 0.15 * rng.normal(size=rows)
-    y = np.where(upper, np.sin(angle), 0.5 - np.sin(angle)) + 0.15 * rng.normal(size=rows)
-    return {"x": x, "y": y}
-
-
-def plane(joint):
-    """log p on a grid, `[x, y]`, straight from the energy, normalised by quadrature; and log Z by quadrature."""
-    x, y = np.meshgrid(GRID, GRID, indexing="ij")
-    with torch.no_grad():
-        log_mass = joint.model.log_joint(torch.as_tensor(np.stack([x, y], -1))).numpy()
-    log_z = np.logaddexp.reduce(log_mass.ravel()) + 2 * np.log(STEP)
-    return log_mass - log_z, log_z
-
-
 @pytest.fixture(scope="module", params=["gaussian", "mixture"])
-def joint(request):
+def joint(request, moons):
     return genprob.fit(moons(), "energy", base=request.param, components=3, inference="nce", steps=250, hidden=(32, 32))
 
 
-def test_the_network_takes_the_base_further(joint):
+def test_the_network_takes_the_base_further(joint, moons, plane):
     """The base's own held-out nats, and the energy's, by quadrature."""
     test = moons(1000, seed=1)
     rows = torch.as_tensor(np.stack([test["x"], test["y"]], 1))
@@ -47,7 +30,7 @@ def test_the_network_takes_the_base_further(joint):
     assert nats > base + 0.03
 
 
-def test_log_z_and_draws_are_those_of_quadrature(joint):
+def test_log_z_and_draws_are_those_of_quadrature(joint, plane):
     log_p, log_z = plane(joint)
     found = joint.model.partition()
     assert abs(found.value - log_z) < 5 * found.error + 5e-3 and found.error < 0.05 and found.reliable
@@ -59,7 +42,7 @@ def test_log_z_and_draws_are_those_of_quadrature(joint):
 
 
 @pytest.mark.parametrize("strategy", ["importance", "clamped", "smc"])
-def test_conditionals_are_those_of_quadrature(joint, strategy):
+def test_conditionals_are_those_of_quadrature(joint, strategy, plane):
     log_p, _ = plane(joint)
     at = int(np.argmin(np.abs(GRID - 1.0)))
     share = np.exp(log_p[at] - np.logaddexp.reduce(log_p[at]))
@@ -80,7 +63,7 @@ def test_conditionals_are_those_of_quadrature(joint, strategy):
     (genprob.Within(0.5, 1.5), lambda x: (x >= 0.5) & (x <= 1.5)),
     (genprob.Soft(1.0, sd=0.3), lambda x: np.exp(-0.5 * ((x - 1) / 0.3) ** 2) / (0.3 * np.sqrt(2 * np.pi))),
 ])  # fmt: skip
-def test_ranges_and_readings_are_weighed(joint, given, weight):
+def test_ranges_and_readings_are_weighed(joint, given, weight, plane):
     log_p, _ = plane(joint)
     mass = np.exp(log_p) * weight(GRID)[:, None] * STEP**2
     found = joint.query(["y"], {"x": given}, strategy="importance", budget=4000, draws=2000)
@@ -89,7 +72,7 @@ def test_ranges_and_readings_are_weighed(joint, given, weight):
     assert abs(found.attrs["log_evidence"] - np.log(mass.sum())) < 5 * found.attrs["log_evidence_se"] + 0.02
 
 
-def test_holes_are_sampled_while_learning_and_few_rows_make_a_small_base(tmp_path):
+def test_holes_are_sampled_while_learning_and_few_rows_make_a_small_base(tmp_path, moons):
     train = moons(100)
     holed = {name: np.where(np.random.default_rng(3).random(100) < 0.2, np.nan, x) for name, x in train.items()}
     joint = genprob.fit(holed, "energy", base="mixture", inference="nce", steps=30, out=tmp_path / "run")
@@ -99,7 +82,7 @@ def test_holes_are_sampled_while_learning_and_few_rows_make_a_small_base(tmp_pat
     assert float(again.log_prob(row)["log_prob"][0]) == float(joint.log_prob(row)["log_prob"][0])
 
 
-def test_what_a_base_may_be():
+def test_what_a_base_may_be(moons):
     with pytest.raises(UsageError, match="base='flat': expected normal or gaussian or mixture"):
         genprob.fit(moons(50), "energy", base="flat", steps=0)
     with pytest.raises(UsageError, match="components=0"):

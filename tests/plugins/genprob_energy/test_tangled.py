@@ -4,41 +4,20 @@ from itertools import product
 
 import numpy as np
 import pytest
-import torch
 import xarray as xr
 
 import genprob
-from genprob.data.batch import as_batch
-from genprob.data.infer import infer_schema
-from genprob.data.readers import read
-from genprob.data.table import Table
 from genprob.errors import UsageError
-from genprob.joint import Joint
 from genprob_energy import layers
 from genprob_energy.tangled import Tangled
 
 
-def table(levels, rows=80, seed=0):
-    rng = np.random.default_rng(seed)
-    names = np.array(list("abcde"), dtype=object)
-    columns = {
-        f"v{i}": rng.integers(0, size, rows).astype(float) if size == 2 else names[rng.integers(0, size, rows)]
-        for i, size in enumerate(levels)
-    }
-    return xr.Dataset({name: ("row", value) for name, value in columns.items()})
+@pytest.fixture
+def joint_of(machine_of, levelled):
+    def of(levels, *, spread=0.7, seed=0, **options):
+        return machine_of(Tangled, levelled(levels), ("lateral", "visible"), spread=spread, seed=seed, **options)
 
-
-def joint_of(levels, *, hidden, spread=0.7, seed=0, **options):
-    ds = read(table(levels))
-    batch = as_batch(Table.from_dataset(infer_schema(ds, None, None), ds))
-    torch.manual_seed(seed)
-    model = Tangled(batch.schema, hidden=hidden, **options)
-    model.prepare(batch, seed=seed)
-    with torch.no_grad():
-        for parameter in (model.lateral, model.visible):
-            parameter.add_(spread * torch.randn(parameter.shape))
-    model.conclude(batch, seed=seed)
-    return Joint(batch.schema, model.eval(), run=None, reference=batch, rows=len(batch))
+    return of
 
 
 def masses(joint, levels, hidden):
@@ -74,7 +53,7 @@ CASES = {"ising": ([2] * 6, 5), "mixed": ([2, 3, 2, 4], 3)}
 
 @pytest.mark.parametrize("most", [4096, 0], ids=["listed", "annealed"])
 @pytest.mark.parametrize("case", CASES)
-def test_log_prob_sums_the_hidden_units_out(case, most, monkeypatch):
+def test_log_prob_sums_the_hidden_units_out(case, most, monkeypatch, joint_of):
     monkeypatch.setattr(layers, "MOST_LISTED", most)
     levels, hidden = CASES[case]
     joint = joint_of(levels, hidden=hidden)
@@ -86,7 +65,7 @@ def test_log_prob_sums_the_hidden_units_out(case, most, monkeypatch):
     assert (np.abs(found["log_prob"].values - wanted) < 5 * error + 2e-4).all() and error.max() < 0.3
 
 
-def test_annealed_log_z_meets_the_list(monkeypatch):
+def test_annealed_log_z_meets_the_list(monkeypatch, joint_of):
     truth = joint_of([2] * 7, hidden=5).model.partition()
     monkeypatch.setattr(layers, "MOST_ENUMERATED", 3)
     monkeypatch.setattr(layers, "MOST_LISTED", 0)
@@ -95,7 +74,7 @@ def test_annealed_log_z_meets_the_list(monkeypatch):
     assert abs(found.value - truth.value) < 5 * found.error and found.error < 0.2
 
 
-def test_clamped_chains_answer_as_the_list_does():
+def test_clamped_chains_answer_as_the_list_does(joint_of):
     levels, hidden = CASES["mixed"]
     joint = joint_of(levels, hidden=hidden)
     states, log_p = masses(joint, levels, hidden)
@@ -110,7 +89,7 @@ def test_clamped_chains_answer_as_the_list_does():
     assert set(answer["posterior"].data_vars) == {"v1", "v2"}
 
 
-def test_draws_have_the_columns_alone():
+def test_draws_have_the_columns_alone(joint_of):
     levels, hidden = CASES["ising"]
     joint = joint_of(levels, hidden=hidden)
     states, log_p = masses(joint, levels, hidden)
@@ -132,6 +111,6 @@ def test_it_learns_what_pairs_cannot_say():
     assert np.exp(log_p.values).min() > 0.75  # pairs alone would say one half
 
 
-def test_a_hidden_unit_is_owed():
+def test_a_hidden_unit_is_owed(levelled):
     with pytest.raises(UsageError, match="at least one hidden unit; boltzmann goes without"):
-        genprob.fit(table([2, 2]), "tangled", hidden=0, steps=0)
+        genprob.fit(levelled([2, 2]), "tangled", hidden=0, steps=0)

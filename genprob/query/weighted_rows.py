@@ -1,4 +1,4 @@
-"""Weighted rows: what an energy proposes near evidence."""
+"""Weighted rows: the plainest cloud, whose particles are whole rows."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from genprob.query.weighted import marginals
 from genprob.results.record import Marginal
 
 
-class Proposed:
-    """Weighted rows; see `genprob.query.capabilities.Cloud`.
+class WeightedRows:
+    """Rows drawn near evidence, with their weights; see `genprob.query.capabilities.Cloud`.
 
     Arguments:
         queries: what was asked.
