@@ -113,7 +113,9 @@ class Planner:
     def _offers(self, strategy: Strategy, queries: QueryBatch) -> list[Offer | Refusal]:
         if roles.extended(queries, self.joint.schema) and not getattr(strategy, "roles", False):
             return [Refusal("it knows variables of the data only")] * len(queries)
-        return [self._named(reply) for reply in strategy.offer(self.joint, queries)]
+        replies = strategy.offer(self.joint, queries)
+        named = {key: self._named(reply) for key, reply in {id(reply): reply for reply in replies}.items()}
+        return [named[id(reply)] for reply in replies]
 
     def _named(self, reply: Offer | Refusal) -> Offer | Refusal:
         """An offer about the joint, as the model calls its joint."""
@@ -135,17 +137,11 @@ class Planner:
         words = self.words(queries)
         final = _Gathered.blank(queries)
         attempts: list[list[tuple[str, int | None]]] = []
+        planned: dict[int, list[tuple[str, int | None]]] = {}  # queries that were told the same share their words
         for q, row in enumerate(words):
-            offers = [w for w in row if w.offered]
-            if not offers:
-                reasons = "; ".join(f"{w.strategy}: {w.said.reason}" for w in row)
-                which = "" if single else f"query {q}: "
-                raise UsageError(f"{which}no strategy can answer ({reasons})")
-            attempts.append([])
-            for w in offers:
-                attempts[q].append((w.strategy, budget))
-                if w.said.guarantee != "exact" and w.strategy != "rejection":  # pyright: ignore
-                    attempts[q].append((w.strategy, (budget or PARTICLES) * ESCALATION))
+            if id(row) not in planned:
+                planned[id(row)] = _attempts(row, budget, "" if single else f"query {q}: ")
+            attempts.append(planned[id(row)])
         pending = list(range(len(queries)))
         turn = 0
         while pending:
@@ -156,7 +152,9 @@ class Planner:
             for (name, allowed), members in groups.items():
                 index = np.array(members)
                 answers = self.strategies[name].answer(self.joint, queries.take(index), draws, allowed)
-                offers = [next(w.said for w in words[q] if w.strategy == name) for q in members]
+                own = {id(words[q]): words[q] for q in members}
+                said = {at: next(w.said for w in row if w.strategy == name) for at, row in own.items()}
+                offers = [said[id(words[q])] for q in members]
                 final.take(index, name, offers, answers)
                 failed += [q for q, why in zip(members, answers.failures, strict=True) if why]
             turn += 1
@@ -171,7 +169,7 @@ class Planner:
             which = "" if single else f"query {q}: "
             if final.impossible(q):
                 raise UsageError(f"{which}the evidence has probability zero under the joint; relax or drop some of it")
-            if np.isnan(final.draws(q)[:, :, queries.asked[q]]).any():
+            if final.blank_cells[q]:
                 why = final.failures[q]
                 raise UnreliableError(f"{which}no strategy reached the evidence within its budget ({why})")
 
@@ -237,6 +235,20 @@ class Planner:
         return [status for status, _ in found], [reason for _, reason in found]
 
 
+def _attempts(row: list[Word], budget: int | None, which: str) -> list[tuple[str, int | None]]:
+    """The strategies that offer to answer and their budgets, in the order in which they are tried."""
+    out: list[tuple[str, int | None]] = []
+    for word in row:
+        if isinstance(word.said, Offer):
+            out.append((word.strategy, budget))
+            if word.said.guarantee != "exact" and word.strategy != "rejection":
+                out.append((word.strategy, (budget or PARTICLES) * ESCALATION))
+    if not out:
+        reasons = "; ".join(f"{w.strategy}: {w.said.reason}" for w in row)
+        raise UsageError(f"{which}no strategy can answer ({reasons})")
+    return out
+
+
 def _with_given(queries: QueryBatch, name: str, marginal: Marginal) -> Marginal:
     """The marginal with what some queries know for certain put in."""
     variable = queries.schema[name]
@@ -279,6 +291,7 @@ class _Gathered:
     limit: list[str]
     failures: list[str]
     claims: list[list[tuple[str, float, float]]]
+    blank_cells: np.ndarray
     stats: dict[str, np.ndarray]
 
     @classmethod
@@ -307,6 +320,7 @@ class _Gathered:
             limit=words(),
             failures=words(),
             claims=[[] for _ in range(n)],
+            blank_cells=np.ones(n, dtype=bool),
             stats={},
         )
 
@@ -337,6 +351,8 @@ class _Gathered:
         kept = index[better]
         for position, q in zip(better.tolist(), kept.tolist(), strict=True):
             self.chains[q] = answers.values[position]
+        missing: np.ndarray = np.logical_or.reduce(np.isnan(answers.values), axis=(1, 2)) & self.queries.asked[index]
+        self.blank_cells[kept] = np.logical_or.reduce(missing, axis=1)[better]
         for told in self.stats.values():
             told[kept] = np.nan
         for stat, told in answers.stats.items():
@@ -358,12 +374,16 @@ class _Gathered:
         out = []
         for q, claims in enumerate(self.claims):
             evidence, error = self.log_evidence[q], self.log_evidence_se[q]
-            far = [
-                f"an earlier try of {name} claimed a log-evidence of {claimed:.3f}, this answer {evidence:.3f}"
-                for name, claimed, spread in claims
-                if np.isfinite([claimed, spread, evidence, error]).all()
-                and abs(claimed - evidence) > _AGREE * np.hypot(spread, error) + 0.02
-            ]
+            far = (
+                [
+                    f"an earlier try of {name} claimed a log-evidence of {claimed:.3f}, this answer {evidence:.3f}"
+                    for name, claimed, spread in claims
+                    if np.isfinite([claimed, spread, evidence, error]).all()
+                    and abs(claimed - evidence) > _AGREE * np.hypot(spread, error) + 0.02
+                ]
+                if len(claims) > 1
+                else []
+            )  # a single try is the answer
             out.append("; ".join(far))
         return out
 

@@ -6,6 +6,7 @@ import platform
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,7 @@ def provenance(
     return record
 
 
+@cache
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)

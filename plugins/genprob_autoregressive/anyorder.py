@@ -18,7 +18,7 @@ from genprob.model import Model
 from genprob.query.batch import QueryBatch
 from genprob.query.log_evidence import LogEvidence
 from genprob.query.strategies import ancestral
-from genprob_autoregressive import cells
+from genprob_autoregressive import cells, plausibility
 from genprob_autoregressive.atoms import Atoms
 from genprob_autoregressive.consistency import disagreement
 from genprob_autoregressive.contexts import NetworkContexts
@@ -39,6 +39,8 @@ _JUDGED = 8
 """Masks under which each held-out row is predicted."""
 _PIECE = 1024
 """Rows that go through the network at once: their activations stay in the cache."""
+_CELLS = 1_000_000
+"""Numbers of the rows whose moments are worked out at once."""
 _ONE = math.log(math.e - 1)  # softplus of it is 1
 
 
@@ -163,16 +165,18 @@ class ResidualAnyOrder(Model):
 
     # --- the network
 
-    def encode(self, values: Tensor, known: Tensor) -> tuple[Tensor, Moments]:
-        """What networks are shown of rows `[rows, width]` (data units) known where `known`, and the moments."""
+    def moments(self, values: Tensor, known: Tensor) -> Moments:
+        """What the Gaussian says of the numbers of rows `[rows, width]` (data units) known where `known`."""
+        numbers = self.coordinates.columns
+        return self.base.moments(self.coordinates.encode(values[:, numbers]), known[:, numbers])
+
+    def features(self, values: Tensor, known: Tensor, moments: Moments) -> Tensor:
+        """What networks are shown of the same rows and their moments, `[rows, features]` float32."""
         numbers, columns = self.coordinates.columns, self.levels.columns
         shown, told = known[:, numbers], known[:, columns]
-        y = torch.where(shown, self.coordinates.encode(values[:, numbers]), 0.0)
-        moments = self.base.moments(y, shown)
-        hot = self.levels.one_hot(values[:, columns], told)
-        frequency = torch.where(told[:, self.levels.owner], 0.0, self.levels.log_frequency)
-        features = self.inputs(y, shown, moments, hot, told, frequency)
-        return torch.cat([features, self.atoms.indicators(values[:, numbers], shown)], 1), moments
+        hot = self.levels.one_hot(values[:, columns], told, torch.float32)
+        frequency = torch.where(told[:, self.levels.owner], 0.0, self.levels.log_frequency.float())
+        return self.inputs(moments, shown, hot, told, frequency, self.atoms.indicators(values[:, numbers], shown))
 
     def slab_of(self, raw: Tensor, mean: Tensor, sd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Log-weights, locations and scales `[..., K]` from `raw [..., 3, K]` and the Gaussian's moments `[...]`."""
@@ -187,8 +191,8 @@ class ResidualAnyOrder(Model):
         In the units of the variables' measures; differentiable in the parameters.
         """
         network = self._networks[member]
-        features, moments = self.encode(values, known)
-        h = network(features)
+        moments = self.moments(values, known)
+        h = network(self.features(values, known, moments))
         numbers, columns = self.coordinates.columns, self.levels.columns
         out = torch.zeros(values.shape, dtype=torch.float32, device=values.device)
         if numbers:
@@ -219,12 +223,17 @@ class ResidualAnyOrder(Model):
     @torch.no_grad()
     def contexts(self, values: Tensor, known: Tensor, member: Tensor | None = None) -> NetworkContexts:
         member = None if self.members == 1 else member
-        rows = torch.arange(len(values), device=values.device).split(_PIECE)
-        parts = [self.encode(values[at], known[at]) for at in rows]
-        h = torch.cat(
-            [self._read(x, None if member is None else member[at]) for (x, _), at in zip(parts, rows, strict=True)]
-        )
-        mean, sd = (torch.cat([getattr(m, name) for _, m in parts]) for name in ("mean", "sd"))
+        h = torch.empty(len(values), self.hidden, device=values.device)
+        mean, sd = (values.new_empty(len(values), len(self.coordinates)) for _ in range(2))
+        # Patterns are sorted out over many rows, of which many share one; activations are to stay in the cache.
+        many = max(_PIECE, _CELLS // max(1, len(self.coordinates)))
+        for some in torch.arange(len(values), device=values.device).split(many):
+            moments = self.moments(values[some], known[some])
+            mean[some], sd[some] = moments.mean, moments.sd
+            for part in torch.arange(len(some), device=values.device).split(_PIECE):
+                at = some[part]
+                features = self.features(values[at], known[at], moments.take(part))
+                h[at] = self._read(features, None if member is None else member[at])
         return NetworkContexts(self, h, mean, sd, member)
 
     def _read(self, features: Tensor, member: Tensor | None) -> Tensor:
@@ -248,25 +257,13 @@ class ResidualAnyOrder(Model):
     def draw(self, draws: int) -> np.ndarray:
         return ancestral.draw(self, QueryBatch.empty(self.schema, 1), draws)[0]
 
+    @torch.no_grad()
     def score_rows(self, batch: Batch) -> Tensor:
-        """Of the Gaussian and the frequencies, the categories taken as independent; in data units."""
-        return self.score_masks(batch, torch.ones_like(batch.observed[:1]))[0]
+        return plausibility.score_rows(self, batch)
 
     @torch.no_grad()
     def score_masks(self, batch: Batch, masks: Tensor) -> Tensor:
-        numbers, columns = self.coordinates.columns, self.levels.columns
-        values = batch.values.double()
-        y = self.coordinates.encode(values[:, numbers])
-        volume = self.coordinates.log_volume(values[:, numbers])
-        volume = volume + torch.log(self.coordinates.grain)
-        share = self.levels.log_frequency[values[:, columns].long() + self.levels.first]
-        out = []
-        for mask in masks:
-            known = batch.observed & mask
-            shown = known[:, numbers]
-            score = self.base.moments(y, shown).log_density + torch.where(shown, volume, 0.0).sum(1)
-            out.append(score + torch.where(known[:, columns], share, 0.0).sum(1))
-        return torch.stack(out)
+        return plausibility.score_masks(self, batch, masks)
 
     # --- the Pyro program
 

@@ -80,7 +80,9 @@ class Atoms(nn.Module):
 
     def indicators(self, x: Tensor, known: Tensor) -> Tensor:
         """Which atoms the known of `[rows, columns]` values are, `[rows, held]` float32."""
-        return (self.matches(x) & known[..., None])[:, torch.isfinite(self.value)].float()
+        column, place = torch.nonzero(torch.isfinite(self.value), as_tuple=True)
+        seen = torch.where(known, x, torch.nan)
+        return (seen[:, column] == self.value[column, place]).float()
 
     def matches(self, x: Tensor) -> Tensor:
         """Which atom each value is, `[rows, columns, width]` bool."""

@@ -35,6 +35,10 @@ class Moments:
     surprise: Tensor
     log_density: Tensor
 
+    def take(self, rows: Tensor) -> Moments:
+        """Those of the rows at these positions."""
+        return Moments(self.mean[rows], self.sd[rows], self.surprise[rows], self.log_density[rows])
+
 
 class Gaussian(nn.Module):
     """N(mean, covariance) fitted by EM where cells are missing; float64."""
@@ -119,6 +123,32 @@ class Gaussian(nn.Module):
         quadratic = (centred * pull).sum(1) + known.sum(1) * math.log(2 * math.pi)
         return Moments(mean, variance.clamp(min=LEAST_VARIANCE).sqrt()[which], surprise,
                        constant[which] - 0.5 * quadratic)  # fmt: skip
+
+    @torch.no_grad()
+    def log_density(self, y: Tensor, masks: Tensor) -> Tensor:
+        """Of the columns where each of `masks [P, d]` of whole rows `y [n, d]`, `[P, n]`."""
+        n, d = y.shape
+        out = y.new_zeros(len(masks), n)
+        centred = y - self.mean
+        for at in torch.arange(len(masks), device=y.device).split(max(1, _FLOATS // max(1, d * max(d, n)))):
+            precision, constant = self._precision(masks[at])
+            quadratic = ((centred @ precision) * centred).sum(2)
+            size = masks[at].sum(1, keepdim=True) * math.log(2 * math.pi)
+            out[at] = constant[:, None] - 0.5 * (quadratic + size)
+        return out
+
+    @torch.no_grad()
+    def completed(self, y: Tensor, known: Tensor, generator: torch.Generator) -> Tensor:
+        """Rows `[n, d]` whose columns not `known` are drawn given the others.
+
+        A draw of everything, moved by as much as what is known moves its mean (Hoffman and Ribak 1991).
+        """
+        root = torch.linalg.cholesky(
+            self.covariance + RIDGE**2 * torch.eye(len(self.mean), dtype=y.dtype, device=y.device)
+        )
+        noise = torch.randn(y.shape, dtype=y.dtype, generator=generator).to(y.device)
+        free = self.mean + noise @ root.T
+        return torch.where(known, y, self.moments(y, known).mean + free - self.moments(free, known).mean)
 
 
 def _multiply(x: Tensor, which: Tensor, rows: Tensor, matrices: Tensor, out: Tensor) -> None:

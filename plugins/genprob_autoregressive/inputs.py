@@ -36,19 +36,20 @@ class Inputs(nn.Module):
                 self.knots[c] = torch.quantile(y[known[:, c], c], share)
 
     def forward(
-        self, y: Tensor, known: Tensor, moments: Moments, hot: Tensor, told: Tensor, log_frequency: Tensor
+        self, moments: Moments, known: Tensor, hot: Tensor, told: Tensor, log_frequency: Tensor, held: Tensor
     ) -> Tensor:
-        """`[rows, width]` float32.
+        """`[rows, width + atoms]` float32.
 
         Arguments:
-            y, known: `[rows, numbers]` coordinates, and which of them are known.
-            moments: of the Gaussian given them.
+            moments: of the Gaussian, whose means of known numbers are the numbers.
+            known: `[rows, numbers]` which numbers are known.
             hot: `[rows, levels]` indicators of known categories.
             told: `[rows, categories]` which categories are known.
             log_frequency: `[rows, levels]`, zero at levels of known categories.
+            held: `[rows, atoms]` indicators of the atoms that known numbers are.
         """
-        shown = torch.where(known, y, 0.0).clamp(-FARTHEST, FARTHEST).float()
-        flags = known.float()
+        mean, flags = moments.mean.clamp(-FARTHEST, FARTHEST).float(), known.float()
+        shown = mean * flags
         lower = self.knots[:, :-1].float()
         width = (self.knots[:, 1:] - self.knots[:, :-1]).clamp(min=1e-4).float()
         steps = ((shown[..., None] - lower) / width).clamp_(0.0, 1.0) * flags[..., None]
@@ -56,11 +57,12 @@ class Inputs(nn.Module):
             shown,
             flags,
             steps.flatten(1),
-            torch.where(known, 0.0, moments.mean).clamp(-FARTHEST, FARTHEST).float(),
-            torch.where(known, 0.0, torch.log(moments.sd)).float(),
+            mean - shown,
+            torch.log(moments.sd.float()) * (1 - flags),
             moments.surprise.float(),
-            hot.float(),
+            hot,
             told.float(),
-            log_frequency.float(),
+            log_frequency,
+            held,
         ]
         return torch.cat(parts, 1)

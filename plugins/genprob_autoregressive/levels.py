@@ -49,9 +49,9 @@ class Levels(nn.Module):
         total = torch.zeros(len(self), dtype=hits.dtype, device=hits.device).index_add_(0, self.owner, hits)
         self.log_frequency.copy_(torch.log(hits / total[self.owner]))
 
-    def one_hot(self, codes: Tensor, known: Tensor) -> Tensor:
-        """`[rows, width]` float64 indicators, all zero in unknown columns."""
-        out = torch.zeros(len(codes), self.width, dtype=torch.float64, device=codes.device)
+    def one_hot(self, codes: Tensor, known: Tensor, dtype: torch.dtype = torch.float64) -> Tensor:
+        """`[rows, width]` indicators, all zero in unknown columns."""
+        out = torch.zeros(len(codes), self.width, dtype=dtype, device=codes.device)
         if len(self):
             out.scatter_(1, codes.long() + self.first, known.to(out.dtype))
         return out

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genprob.query.batch import NOISY, POINT, RANGE, SET, QueryBatch
 from genprob.query.capabilities import Met
@@ -252,14 +252,14 @@ class SlabLaw:
             lo = torch.minimum(lo, self.place[known].min() - 1e-6)
             hi = torch.maximum(hi, self.place[known].max() + 1e-6)
         lo, hi = (e[:, None].repeat(1, len(levels)) for e in (lo, hi))
-        place = torch.where(known, self.place, torch.inf)
+        place, order = torch.where(known, self.place, torch.inf).sort()
+        jumps = nn.functional.pad(held[:, order].cumsum(1), (1, 0))
+        loc, scale, share = self.loc[:, None], self.scale[:, None], weight[:, None].float()
         for _ in range(_BISECTIONS):
             middle = (lo + hi) / 2
-            below = (
-                weight[:, None] * torch.sigmoid((middle[..., None] - self.loc[:, None]) / self.scale[:, None])
-            ).sum(-1)
-            below = below + (held[:, None] * (place <= middle[..., None])).sum(-1)
-            under = below < levels
+            # Probabilities need seven digits; places need all of them, for spikes are narrow.
+            slab = (share * torch.sigmoid(((middle[..., None] - loc) / scale).float())).sum(-1)
+            under = slab + jumps.gather(1, torch.searchsorted(place, middle, right=True)) < levels
             lo, hi = torch.where(under, middle, lo), torch.where(under, hi, middle)
         x = self.coordinates.decode(self.c, hi)
         for a in torch.nonzero(known)[:, 0].tolist():

@@ -38,18 +38,15 @@ class Rejection:
             return [Offer("consistent", joint.model.law, "draws", float(PROPOSALS), why)] * len(queries)
         if not isinstance(joint.model, Draws):
             return [Refusal("the model cannot be sampled")] * len(queries)
-        out: list[Offer | Refusal] = []
         sharp = np.array([not v.discrete and v.cell is None for v in queries.schema.columns])
-        for q in range(len(queries)):
-            points = np.flatnonzero((queries.kind[q] == POINT) & sharp)
-            if len(points):
-                name = queries.schema.columns[points[0]].name
-                out.append(Refusal(f"{name!r} is given to a point, which no draw ever meets"))
-            else:
-                out.append(
-                    Offer("consistent", joint.model.law, "draws", float(PROPOSALS), "draws that miss are rejected")
-                )
-        return out
+        points = (queries.kind == POINT) & sharp
+        first = np.where(points.any(1), points.argmax(1), -1)
+        offer = Offer("consistent", joint.model.law, "draws", float(PROPOSALS), "draws that miss are rejected")
+        replies: dict[int, Offer | Refusal] = {-1: offer} | {
+            j: Refusal(f"{queries.schema.columns[j].name!r} is given to a point, which no draw ever meets")
+            for j in np.unique(first[first >= 0]).tolist()
+        }
+        return [replies[j] for j in first.tolist()]
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         parts = [self._one(joint, queries.take(slice(q, q + 1)), draws, budget) for q in range(len(queries))]

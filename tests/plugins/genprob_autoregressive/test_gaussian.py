@@ -75,3 +75,24 @@ def test_wide_and_empty_tables_have_moments():
     assert bool(torch.isfinite(got.mean).all()) and bool((got.sd > 0).all())
     none = Gaussian(0).moments(y[:, :0], torch.zeros(5, 0, dtype=torch.bool))
     assert none.log_density.tolist() == [0.0] * 5
+
+
+def test_densities_under_many_masks_are_those_of_the_moments():
+    base, rng = filled(3)
+    y, masks = torch.as_tensor(rng.normal(size=(7, 4))), torch.as_tensor(rng.random((9, 4)) < 0.5)
+    got = base.log_density(y, masks)
+    for mask, row in zip(masks, got, strict=True):
+        assert torch.allclose(row, base.moments(y, mask.expand(7, -1)).log_density)
+
+
+def test_completed_rows_have_the_law_of_the_gaussian_given_what_is_known():
+    base, _ = filled(4)
+    known = torch.tensor([True, False, True, False]).expand(40_000, -1)
+    y = torch.tensor([0.3, 9.0, -1.2, 9.0], dtype=torch.float64).expand(40_000, -1)
+    drawn = base.completed(y, known, torch.Generator().manual_seed(0))
+    assert torch.equal(drawn[:, [0, 2]], y[:, [0, 2]])
+    exact, cov = base.moments(y[:1], known[:1]), base.covariance
+    u, o = [1, 3], [0, 2]
+    left = cov[u][:, u] - cov[u][:, o] @ torch.linalg.inv(cov[o][:, o]) @ cov[o][:, u]
+    assert torch.allclose(drawn[:, u].mean(0), exact.mean[0, u], atol=0.03)
+    assert torch.allclose(torch.cov(drawn[:, u].T), left, atol=0.1)
