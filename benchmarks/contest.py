@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.peers import Drawn, Floats, spflow
+from benchmarks.peers import Drawn, Floats, apart
 from benchmarks.protocol import Split
 from benchmarks.scores import Scores, score
 from genprob.metrics.bootstrap import paired_bootstrap
 
 DRAWS = 100
 SEED = 0
+TAKE_HOLES = ("miceforest",)
+"""Environments whose peers learn from rows with holes."""
 FIELDS = (("crps", "CRPS"), ("energy", "energy"), ("log_loss", "log-loss"))
 
 
@@ -60,12 +62,15 @@ def peer(name: str, module: str, split: Split, masks: Sequence[int]) -> list[Ent
     return entries
 
 
-def circuit(name: str, split: Split, masks: Sequence[int]) -> list[Entry]:
-    """SPFlow, in its own process, from the complete rows."""
-    encoder, train = split.encoder, split.train.dropna()
-    results = spflow.run(
+def elsewhere(name: str, environment: str, split: Split, masks: Sequence[int]) -> list[Entry]:
+    """A peer in its own process and environment, from the complete rows where it cannot learn from others."""
+    encoder = split.encoder
+    train = split.train if environment in TAKE_HOLES else split.train.dropna()
+    results = apart.run(
+        environment,
         (encoder.reals(train), encoder.codes(train)),
         (encoder.reals(split.queries), encoder.codes(split.queries)),
+        encoder.levels,
         [split.observed(mask) for mask in masks],
         DRAWS,
         SEED,

@@ -51,7 +51,9 @@ def main() -> None:
             for name, module in PEERS.items():
                 entries += contest.peer(name, module, data, chosen.masks)
         if "spflow" in chosen.only:
-            found, refused = contest.noted(lambda: contest.circuit("SPFlow LearnSPN", data, chosen.masks), "SPFlow")
+            found, refused = contest.noted(
+                lambda: contest.elsewhere("SPFlow LearnSPN", "spflow", data, chosen.masks), "SPFlow"
+            )
             entries, notes = entries + found, notes + refused
         if "genprob" in chosen.only:
             for name, options in GENPROB.items():

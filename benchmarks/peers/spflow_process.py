@@ -1,4 +1,7 @@
-"""Run by the environment's own Python: `python spflow_process.py QUESTIONS.npz ANSWERS.npz`."""
+"""Run by the environment's own Python: `python spflow_process.py QUESTIONS.npz ANSWERS.npz`.
+
+SPFlow's LearnSPN: a sum-product network with Gaussian and categorical leaves.
+"""
 
 from __future__ import annotations
 

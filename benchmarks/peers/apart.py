@@ -1,7 +1,6 @@
-"""SPFlow's LearnSPN: a sum-product network with Gaussian and categorical leaves, in an environment of its own.
+"""Peers that need an environment of their own: a process of it (`NAME_process.py`) fits, answers and times itself.
 
-The fit and the answer happen in one process of that environment (`spflow_process.py`), which reports its own times:
-the start of the process and the transfer of the arrays are not counted.
+The start of the process and the transfer of the arrays are not counted.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks import environment
 from benchmarks.peers import Codes, Drawn, Floats, keep_given
 
-PATIENCE = 1200.0
+PATIENCE = 3600.0
 """Seconds after which a run is given up."""
 
 
@@ -30,13 +29,16 @@ class Timed:
 
 
 def run(
+    name: str,
     train: tuple[Floats, Codes],
     asked: tuple[Floats, Codes],
+    levels: Codes,
     observed: list[NDArray[np.bool_]],
     draws: int,
     seed: int,
 ) -> list[Timed]:
-    """Fit once, answer the queries under each mask."""
+    """Fit once, answer the queries under each mask. Holes are NaN in reals, -1 in codes."""
+    width = train[0].shape[1]
     with tempfile.TemporaryDirectory() as folder:
         questions, answers = Path(folder) / "questions.npz", Path(folder) / "answers.npz"
         np.savez(
@@ -44,14 +46,14 @@ def run(
             train=np.concatenate(train, axis=1),
             asked=np.concatenate(asked, axis=1),
             observed=np.stack(observed),
-            reals=train[0].shape[1],
+            levels=levels,
+            reals=width,
             draws=draws,
             seed=seed,
         )
-        script = Path(__file__).with_name("spflow_process.py")
-        environment.run("spflow", script, questions, answers, patience=PATIENCE)
+        script = Path(__file__).with_name(f"{name}_process.py")
+        environment.run(name, script, questions, answers, patience=PATIENCE, OMP_NUM_THREADS="1")
         with np.load(answers) as found:
-            width = train[0].shape[1]
             return [
                 Timed(
                     keep_given((table[..., :width], table[..., width:].astype(np.int64)), *asked, mask),
