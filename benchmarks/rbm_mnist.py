@@ -29,9 +29,11 @@ NOTES = (
 )
 COMMON = {"name": "pcd", "batch_size": 100, "chains": 100, "momentum": 0.5}
 LONG: dict[str, dict[str, Any]] = {"long": {}, "long, weight decay": {"weight_decay": 1e-4}}
+COOLING = 0.1
+"""Share of the steps over which the rate falls in the fits whose rate otherwise stays."""
 REMEDIES: dict[str, dict[str, Any]] = {
-    "plain pcd": {"centred": False, "decay": False},
-    "+ centring": {"decay": False},
+    "plain pcd": {"centred": False, "decay": COOLING},
+    "+ centring": {"decay": COOLING},
     "+ decay": {},
     "+ tempering": {"temperatures": 5, "chains": 20},
 }

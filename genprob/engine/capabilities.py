@@ -113,6 +113,30 @@ class MarkovKernel(Protocol):
 
 
 @runtime_checkable
+class Lifts(Energy, Protocol):
+    """An energy whose chains can carry what their last move found out, so that a loss need not find it again.
+
+    Attributes:
+        lifts: whether they do, for the variables at hand.
+    """
+
+    @property
+    def lifts(self) -> bool: ...
+
+    def lift(self, points: Tensor) -> Tensor:
+        """Points with what is known of them beside them, `[n, *event] -> [n, width]`; without a gradient."""
+        ...
+
+    def lifted_kernel(self) -> Kernel:
+        """A kernel on lifted points that leaves exp(-energy) invariant under the present parameters."""
+        ...
+
+    def lifted_energy(self, lifted: Tensor) -> Tensor:
+        """Their energy up to a constant that all points share, `[n]`; differentiable in the parameters."""
+        ...
+
+
+@runtime_checkable
 class Tempers(Energy, Protocol):
     """An energy whose own kernel can exchange places with copies at higher temperatures."""
 

@@ -14,7 +14,7 @@ from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
 from genprob.engine.move import Feed, Metrics, Updates
 from genprob.engine.state import Memory
-from genprob.errors import PluginError
+from genprob.errors import PluginError, UsageError
 
 _TAKEN, _SKIPPED = torch.tensor(0.0), torch.tensor(1.0)
 Loss = Callable[[Blocks, "Batch | None"], "Tensor | tuple[Tensor, Metrics]"]
@@ -193,13 +193,17 @@ def warmup(share: float = 0.05) -> Callable[[float], float]:
     return factor
 
 
-def warmup_cosine(warmup: float = 0.05) -> Callable[[float], float]:
-    """A schedule: linear from 0 over the first `warmup` share of the horizon, then half a cosine to 0."""
+def warmup_cosine(warmup: float = 0.05, fall: float = 1.0) -> Callable[[float], float]:
+    """A schedule: linear from 0 over the first `warmup` share of the horizon, half a cosine to 0 over the last `fall`.
+
+    In between it stays; with the `fall` of 1 it falls from the end of its warm-up on.
+    """
+    fall = min(fall, 1 - warmup)
 
     def factor(share: float) -> float:
         if share < warmup:
             return (share + 1e-3) / (warmup + 1e-3)
-        return 0.5 * (1 + math.cos(math.pi * (share - warmup) / (1 - warmup)))
+        return 0.5 * (1 + math.cos(math.pi * max(0.0, share - 1 + fall) / fall))
 
     return factor
 
@@ -241,7 +245,7 @@ def descent(
     lr: float,
     weight_decay: float = 0.0,
     momentum: float | None = None,
-    decay: bool = True,
+    decay: float = 1.0,
     clip: float | None = None,
     ema: float | None = None,
     accumulate: int = 1,
@@ -249,14 +253,17 @@ def descent(
 ) -> Descend:
     """The usual descent of all of a model: AdamW whose rate is warmed up and then falls to zero over `steps`.
 
-    With a number for `momentum` it is gradient descent with so much of it; without `decay` the rate stays.
+    With a number for `momentum` it is gradient descent with so much of it; `decay` is the share of the steps, the last
+    ones, over which the rate falls: with 0 it stays. Raises `UsageError` for a share that is none.
     """
+    if not 0 <= decay <= 1:
+        raise UsageError(f"decay={decay} is no share of the steps: it lies between 0 (the rate stays) and 1")
     return Descend(
         name,
         frozenset({"model.*"}),
         loss,
         adam(lr, weight_decay) if momentum is None else momentum_descent(lr, momentum, weight_decay),
-        warmup_cosine() if decay else warmup(),
+        warmup_cosine(fall=float(decay)) if decay else warmup(),
         clip=clip,
         ema=ema,
         accumulate=accumulate,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from functools import lru_cache
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -33,6 +34,12 @@ class Adaptive(Protocol):
     def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
         """The memory after a step that ended at `position` and told `metrics`."""
         ...
+
+
+@lru_cache
+def adapts(kernel: type) -> bool:
+    """Whether kernels of this class are `Adaptive`; looked at once, since a fit asks at every step."""
+    return hasattr(kernel, "adapt")
 
 
 @dataclass(frozen=True)
@@ -81,8 +88,8 @@ class Transition:
         rows = self._rows(batch)
         position = chains if rows is None else chains[rows]
         new, memory, metrics = kernel.step(position, memory or kernel.init(position))
-        if self.adapt and isinstance(kernel, Adaptive):
-            memory = kernel.adapt(new, memory, metrics)
+        if self.adapt and adapts(type(kernel)):
+            memory = cast(Adaptive, kernel).adapt(new, memory, metrics)
         if rows is not None:
             # In place: a copy of all chains at every step would cost as much as the whole data.
             new = chains.index_copy_(0, rows, new)

@@ -11,26 +11,30 @@ from torch.nn.functional import softplus
 
 
 class FreeEnergy(torch.autograd.Function):
-    """-log sum_h exp(-E(x, h)) of points `[n, features]`, differentiable in weight, visible and hidden biases only.
+    """-log sum_h exp(-E(x, h)), differentiable in weight, visible and hidden biases only.
 
-    Biases are those of centred units, E(x, h) = -(x - offset)' weight (h - centre) - visible . x - hidden . h up to the
-    offsets' constant. With the hidden units' means P given x, the slope of sum_i g_i F(x_i) in the weights is
-    X' diag(g) (centre - P) + offset (P' g)' (Montavon and Mueller 2012), and minus X' g and P' g in the biases.
+    E(x, h) = -d' weight (h - centre) - visible . d - hidden . h, of deviations d `[n, features]` of points from their
+    offsets. With the hidden units' means P given x, the slope of sum_i g_i F(x_i) in the weights is D' diag(g)
+    (centre - P) (Montavon and Mueller 2012), and minus D' g and P' g in the biases.
+
+    Arguments:
+        away: the deviations.
+        pull: the hidden units' logits `[n, hidden]`, hidden + D weight, if they are known already.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, points: Tensor, weight: Tensor, visible: Tensor, hidden: Tensor, offset: Tensor, centre: Tensor
+        ctx: Any, away: Tensor, pull: Tensor | None, weight: Tensor, visible: Tensor, hidden: Tensor, centre: Tensor
     ) -> Tensor:
-        logits = torch.addmm(hidden - offset @ weight, points, weight)
-        ctx.save_for_backward(points, torch.sigmoid(logits), offset, centre)
-        return -(points @ (visible - weight @ centre)) - softplus(logits).sum(-1)
+        if pull is None:
+            pull = torch.addmm(hidden, away, weight)
+        ctx.save_for_backward(away, torch.sigmoid(pull), centre)
+        return (pull @ centre - hidden @ centre) - away @ visible - softplus(pull).sum(-1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
-        points, active, offset, centre = ctx.saved_tensors
+        away, active, centre = ctx.saved_tensors
         (slope,) = slopes
-        activity = slope @ active
-        weight = torch.mm(points.mT, (centre - active).mul_(slope[:, None])).addr_(offset, activity)
-        return None, weight, -(slope @ points), -activity, None, None
+        weight = torch.mm(away.mT, (centre - active).mul_(slope[:, None]))
+        return None, None, weight, -(slope @ away), -(slope @ active), None

@@ -9,12 +9,14 @@ import torch
 from torch import Tensor
 
 from genprob.data.schema import Schema
+from genprob.engine.transition import Kernel
 from genprob.metrics.partition import Partition
 from genprob.query.batch import QueryBatch
 from genprob.query.emission import EmissionCloud
 from genprob_energy import marginal
 from genprob_energy.free_energy import FreeEnergy
 from genprob_energy.layers import MOST_ENUMERATED, Layers
+from genprob_energy.lifted import Lifted
 from genprob_energy.machine import Machine
 from genprob_energy.units import binary_states, visible_states
 
@@ -61,11 +63,35 @@ class RBM(Layers):
         )
 
     def energy(self, points: Tensor) -> Tensor:
-        if self.units.reals:
+        if not self.lifts:
             return super().energy(points)
-        features = self.units.features(points)
-        free = FreeEnergy.apply(features, self.weight, self.visible, self.hidden, self.offset, self.centre)
-        return torch.as_tensor(free)
+        away = self.units.features(points) - self.offset
+        free = FreeEnergy.apply(away, None, self.weight, self.visible, self.hidden, self.centre)
+        return torch.as_tensor(free) - self.offset @ (self.visible - self.weight @ self.centre)
+
+    # --- chains that carry their logits
+
+    @property
+    def lifts(self) -> bool:
+        """Whether the slope is written out for these columns."""
+        return not self.units.reals
+
+    @torch.no_grad()
+    def lift(self, points: Tensor) -> Tensor:
+        """What couplings act on and the hidden units' logits, `[n, schema.width] -> [n, features + hidden]`."""
+        return self._couplings().lift(points)
+
+    def lifted_kernel(self) -> Kernel:
+        return self._couplings()
+
+    def lifted_energy(self, lifted: Tensor) -> Tensor:
+        return self._couplings().energy(lifted)
+
+    def _couplings(self) -> Lifted:
+        # Past Pyro's look-up of attributes, which three times a step takes as long as a pass over the weights.
+        of, kept = self._parameters, self._buffers
+        named = (of["weight"], of["visible"], of["hidden"], kept["offset"], kept["centre"])
+        return Lifted(self.units, *(tensor for tensor in named if tensor is not None))
 
     @property
     def few(self) -> bool:

@@ -29,7 +29,7 @@ def cd(
     clip: float | None = 100.0,
     weight_decay: float = 0.0,
     momentum: float | None = None,
-    decay: bool = True,
+    decay: bool | float = True,
     centred: bool = True,
     leapfrogs: int = 5,
 ) -> Program:
@@ -45,7 +45,8 @@ def cd(
         clip: largest gradient norm, None for no limit.
         weight_decay: decay of matrices.
         momentum: plain gradient descent with so much momentum; None takes Adam.
-        decay: whether the learning rate falls to zero, or stays after its warm-up.
+        decay: whether the learning rate falls to zero, or stays after its warm-up; or the share of the steps, the last
+            ones, over which it falls.
         centred: whether couplings act on deviations from the units' mean activity, for energies that can.
         leapfrogs: longest trajectory of HMC, for an energy without a kernel of its own.
     """

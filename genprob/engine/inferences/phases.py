@@ -10,7 +10,7 @@ from torch import Tensor
 from genprob.data.batch import Batch
 from genprob.engine.assign import Assign
 from genprob.engine.blocks import Blocks
-from genprob.engine.capabilities import Centred, Energy, Fills, Points, Score
+from genprob.engine.capabilities import Centred, Energy, Fills, Lifts, Points, Score
 from genprob.engine.move import Metrics, Updates
 from genprob.engine.transition import Kernel, Transition
 from genprob.errors import PluginError
@@ -34,6 +34,11 @@ def completing(model: Energy) -> tuple[Transition, ...]:
         return model.guesses(batch.total).detach()
 
     return (Transition(COMPLETIONS, COMPLETIONS, kernel, data="same", start=start, per_row=True),)
+
+
+def lifting(model: Energy) -> Lifts | None:
+    """The model, if its chains are to carry what they know of their points."""
+    return model if isinstance(model, Lifts) and model.lifts else None
 
 
 def centring(model: Energy, wanted: bool = True) -> tuple[Assign, ...]:

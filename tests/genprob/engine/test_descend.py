@@ -8,8 +8,8 @@ from torch import nn
 
 from genprob.data.batch import Minibatches
 from genprob.engine.blocks import Blocks
-from genprob.engine.descend import Descend, adam, warmup, warmup_cosine
-from genprob.errors import PluginError
+from genprob.engine.descend import Descend, adam, descent, warmup, warmup_cosine
+from genprob.errors import PluginError, UsageError
 
 OPTIMIZERS = {
     "adam": (lambda p: torch.optim.Adam(p, lr=0.1), 400, 2e-3),
@@ -95,6 +95,17 @@ def test_warmup_cosine():
     factor = warmup_cosine(0.1)
     assert factor(0.1) == pytest.approx(1) and factor(0.55) == pytest.approx(0.5) and factor(1.0) == pytest.approx(0)
     assert factor(0.05) == pytest.approx(0.5, abs=0.01) and 0 < factor(0.0) < 0.02
+
+
+def test_a_rate_that_falls_late_stays_until_then():
+    factor = warmup_cosine(0.1, 0.2)
+    assert factor(0.1) == factor(0.5) == factor(0.8) == 1
+    assert factor(0.9) == pytest.approx(0.5) and factor(1.0) == pytest.approx(0) and factor(0.05) < 0.6
+
+
+def test_a_share_of_the_steps_lies_between_none_and_all():
+    with pytest.raises(UsageError, match=r"decay=1.5 is no share of the steps"):
+        descent("fit", lambda b, _: b["net.w"], steps=10, lr=0.1, decay=1.5)
 
 
 def test_clip_bounds_the_length_of_a_step_and_the_norm_is_told_unclipped(run):
