@@ -16,6 +16,18 @@ from benchmarks.timing import threads
 ROWS, VISIBLE, HIDDEN, BATCH = 5000, 784, 500, 100
 REPEATS, TARGET, SEED = 9, 0.6, 0
 
+TEXT = """\
+{rows:,} rows of {visible} binary units, {hidden} hidden units, batches and chains of {batch}, one
+transition a step, single precision, one thread. Target: at most {target} x scikit-learn. Medians of the
+processor seconds of {repeats} rounds in which all took turns. Ours is the engine's loop with Adam,
+centring, clipping and metrics, its slope written out. Chains carry their hidden logits from the transition
+to the loss, so that a step takes five products of {batch} rows, as many as scikit-learn's, and the method has no
+fewer: hidden units given rows, visible ones given hidden ones, hidden ones given chains, and two slopes. The
+last line is these products and nothing else, by torch on this machine: it bounds what any loop of this
+precision can reach. Uniform numbers, draws, softplus, Adam's passes over the weights and the engine come on
+top.
+"""
+
 
 def main() -> None:
     rows = np.random.default_rng(SEED).random((ROWS, VISIBLE)) < 0.2
@@ -41,16 +53,7 @@ def main() -> None:
         }
         for name, taken in times.items()
     ]
-    text = (
-        f"{ROWS:,} rows of {VISIBLE} binary units, {HIDDEN} hidden units, batches and chains of {BATCH}, one\n"
-        f"transition a step, single precision, one thread. Target: at most {TARGET} x scikit-learn. Medians of the\n"
-        f"processor seconds of {REPEATS} rounds in which all took turns. Ours is the engine's loop with Adam,\n"
-        "centring, clipping and metrics, its slope written out. Chains carry their hidden logits from the transition to\n"
-        "the loss, so that a step takes five products of 100 rows, as many as scikit-learn's, and the method has no\n"
-        "fewer: hidden units given rows, visible ones given hidden ones, hidden ones given chains, and two slopes. The\n"
-        "last line is these products and nothing else, by torch on this machine: it bounds what any loop of this precision\n"
-        "can reach. Uniform numbers, draws, softplus, Adam's passes over the weights and the engine come on top."
-    )
+    text = TEXT.format(rows=ROWS, visible=VISIBLE, hidden=HIDDEN, batch=BATCH, target=TARGET, repeats=REPEATS)
     tables.write("rbm_speed", "Speed of a Boltzmann machine", text, found, SEED, ("torch", "scikit-learn", "numpy"))
 
 
