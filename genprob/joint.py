@@ -332,7 +332,8 @@ class Joint:
     ) -> xr.Dataset:
         """The likeliest values of the targets: the likeliest level of one label, else the likeliest of many draws.
 
-        The attributes `log_prob` and `caveat` say what was found: the draws are no optimum, and the mode of a density
+        A model that scores conditionals itself then climbs from the best draw, one target after the other. The
+        attributes `log_prob` and `caveat` say what was found: that is no optimum, and the mode of a density
         moves with the units of its variables.
         """
         names = [targets] if isinstance(targets, str) else None if targets is None else list(targets)

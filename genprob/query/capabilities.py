@@ -210,7 +210,10 @@ class Scores(Protocol):
 
 @runtime_checkable
 class ScoresCells(Protocol):
-    """A model that knows exactly how likely each variable of a row is given the rest of the row."""
+    """A model that knows how likely each variable of a row is given the rest of the row.
+
+    Exactly, but for the weights of an `Ensemble`'s members, which may rest on some orders of the row.
+    """
 
     def log_conditionals(self, values: np.ndarray) -> np.ndarray:
         """log p(variable | the other known cells) of `[rows, width]`, data units: `[rows, variables]`, NaN at holes."""

@@ -6,12 +6,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
+from genprob.engine.scope import running
 from genprob.query.batch import NOTHING, POINT, QueryBatch
+from genprob.query.capabilities import ScoresGiven
+from genprob.query.scoring import log_conditional
 from genprob.questions.asked import asked
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
+
+
+def direct(joint: Joint, query: QueryBatch) -> bool:
+    """Whether the model scores p(anything | evidence) itself: only points are given."""
+    return isinstance(joint.model, ScoresGiven) and bool(np.isin(query.kind[0], (NOTHING, POINT)).all())
 
 
 def log_density(
@@ -22,6 +31,11 @@ def log_density(
     Arguments:
         points: `[n, width]` in data units; only `columns` (bool, `[width]`) are looked at.
     """
+    if direct(joint, query):
+        values = np.where(columns, points, np.where(query.kind[0] == POINT, query.a[0], np.nan))
+        with running(joint.rng(seed)), torch.no_grad():
+            scored = log_conditional(joint, values, query.kind[0] == POINT)
+        return scored.value, np.nan_to_num(scored.error)
     many = query.take(np.zeros(len(points), dtype=np.int64))
     at = replace(
         many,

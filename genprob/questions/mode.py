@@ -1,4 +1,4 @@
-"""The likeliest of many draws: what can be said of a mode without pretending to have found the optimum."""
+"""The likeliest of many points: what can be said of a mode without pretending to have found the optimum."""
 
 from __future__ import annotations
 
@@ -10,12 +10,17 @@ import numpy as np
 import xarray as xr
 
 from genprob.data.table import Table
-from genprob.query.batch import QueryBatch
+from genprob.query.batch import NOTHING, POINT, QueryBatch
 from genprob.questions.asked import asked
-from genprob.questions.density import log_density
+from genprob.questions.density import direct, log_density
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
+
+_SCREENED = 64
+"""Points that are weighed against evidence other than points, the most promising of all."""
+_SWEEPS, _SHARE = 2, 5
+"""How often the targets are gone through, and which part of the draws each is tried at."""
 
 
 def mode(
@@ -29,11 +34,16 @@ def mode(
     if len(names) == 1 and first.pmf is not None and joint.schema[names[0]].cardinality is not None:
         best, level, caveat = _likeliest_level(joint, names[0], first.pmf[0]), float(np.log(first.pmf[0].max())), ""
     else:
-        points = answers.values[0].reshape(-1, joint.schema.width)
-        points = points[np.unique(points[:, query.asked[0]], axis=0, return_index=True)[1]]
+        points = _distinct(answers.values[0].reshape(-1, joint.schema.width), query.asked[0])
+        tried, found = len(points), "draws"
+        if not direct(joint, query):
+            points = _promising(joint, query, points, seed)
         score, _ = log_density(joint, query, points, query.asked[0], seed, budget)
         best, level = points[np.argmax(score)], float(score.max())
-        caveat = f"the likeliest of {len(points)} distinct draws, not an optimum; a density's mode moves with its units"
+        if direct(joint, query):
+            best, level, more = _climbed(joint, query, best, level, max(1, draws // _SHARE), seed)
+            tried, found = tried + more, "draws and values near them"
+        caveat = f"the likeliest of {tried} distinct {found}, not an optimum; a density's mode moves with its units"
     schema = replace(joint.schema, sample_dim="query")
     values = np.where(query.asked[0], best, np.nan)[None]
     out = Table(schema, values).to_dataset()[list(names)].isel(query=0)
@@ -44,3 +54,43 @@ def _likeliest_level(joint: Joint, name: str, pmf: np.ndarray) -> np.ndarray:
     out = np.zeros(joint.schema.width)
     out[joint.schema.slices[name]] = pmf.reshape(-1, pmf.shape[-1]).argmax(-1)
     return out
+
+
+def _distinct(points: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    return points[np.unique(points[:, columns], axis=0, return_index=True)[1]]
+
+
+def _promising(joint: Joint, query: QueryBatch, points: np.ndarray, seed: int) -> np.ndarray:
+    """The points that are likeliest together with what was drawn of the evidence; all where that cannot be told."""
+    evident = query.kind[0] != NOTHING
+    known = replace(query, kind=np.where(query.kind == POINT, POINT, NOTHING).astype(np.int8))
+    if len(points) <= _SCREENED or not direct(joint, known) or np.isnan(points[:, evident]).any():
+        return points
+    score, _ = log_density(joint, known, points, query.asked[0] | (evident & (query.kind[0] != POINT)), seed, None)
+    return points[np.argsort(-score)[:_SCREENED]]
+
+
+def _climbed(
+    joint: Joint, query: QueryBatch, best: np.ndarray, level: float, draws: int, seed: int
+) -> tuple[np.ndarray, float, int]:
+    """One target after the other at draws of it given all else, as long as that finds likelier points."""
+    columns, tried = query.asked[0], 0
+    for _ in range(_SWEEPS):
+        before = level
+        for j in np.flatnonzero(columns).tolist():
+            rest = columns.copy()
+            rest[j] = False
+            told = replace(
+                query, kind=np.where(rest, POINT, query.kind).astype(np.int8), a=np.where(rest, best, query.a),
+                asked=(columns & ~rest)[None], names=None,
+            )  # fmt: skip
+            values = np.unique(asked(joint, told, draws, seed).values[..., j])
+            points = np.repeat(best[None], len(values), 0)
+            points[:, j] = values
+            score, _ = log_density(joint, query, points, columns, seed, None)
+            tried += len(points)
+            if score.max() > level:
+                best, level = points[np.argmax(score)], float(score.max())
+        if level <= before:
+            break
+    return best, level, tried

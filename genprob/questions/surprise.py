@@ -10,11 +10,17 @@ import xarray as xr
 
 from genprob.data.table import Table
 from genprob.engine.scope import running
-from genprob.query.capabilities import ScoresCells
+from genprob.query.capabilities import Ensemble, ScoresCells
 from genprob.query.scoring import log_evidence
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
+
+
+_WEIGHED = (
+    "members are weighed by p(row | member) over some orders, divided by their p(cell | rest): where orders disagree "
+    "that is not quite p(rest | member), and `standard_error` leaves it out"
+)
 
 
 def surprise(joint: Joint, table: Table, seed: int) -> xr.Dataset:
@@ -30,7 +36,8 @@ def surprise(joint: Joint, table: Table, seed: int) -> xr.Dataset:
             rank[:, j] = np.searchsorted(least, found[:, j], side="left") / len(least)
             excess[:, j] = found[:, j] - least.mean()
     rank[np.isnan(found)] = np.nan
-    dim = joint.schema.sample_dim
+    model, dim = joint.model, joint.schema.sample_dim
+    weighed = isinstance(model, ScoresCells) and isinstance(model, Ensemble) and model.members > 1
     dims, names = (dim, "variable"), list(joint.schema.names)
     coords = {"variable": names} | ({} if table.coord is None else {dim: (dim, table.coord)})
     return xr.Dataset(
@@ -45,7 +52,12 @@ def surprise(joint: Joint, table: Table, seed: int) -> xr.Dataset:
             "rank": (dims, rank, {"long_name": "share of training cells of the variable that are less surprising"}),
         },
         coords,
-        {"model": type(joint.model).__name__, "reference_rows": len(usual)},
+        {
+            "model": type(model).__name__,
+            "reference_rows": len(usual),
+            "kind": "exact" if isinstance(model, ScoresCells) and not weighed else "estimate",
+            "reasons": _WEIGHED if weighed else "",
+        },
     )
 
 

@@ -14,7 +14,8 @@ def log_conditionals(model: Ensemble, queries: QueryBatch) -> np.ndarray:
     """log p(variable | the other known cells) of queries that know points only, `[Q, variables]`; NaN at holes.
 
     A scalar's is one conditional of the network; the cells of an array follow one another in the schema's order.
-    Members are weighed by p(row | member) / p(variable | rest, member), the first averaged over the model's orders.
+    Members are weighed by p(row | member) / p(variable | rest, member), the first averaged over the model's orders:
+    p(rest | member) for members whose orders agree, near it for others.
     """
     values, known = given_points(queries, model)
     members, schema = model.members, queries.schema
