@@ -19,6 +19,7 @@ from genprob.data.schema_file import from_toml
 from genprob.data.table import Table
 from genprob.engine import device as devices
 from genprob.engine.averages import averages
+from genprob.engine.blocks import Blocks
 from genprob.engine.randomness import Randomness
 from genprob.engine.run import POSTERIOR, Run
 from genprob.engine.scope import running
@@ -76,11 +77,10 @@ class Joint:
         model.build(saved.tree["structure"])
         model.to(place)
         blocks = saved.tree["state"]["blocks"] | averages(saved.tree["state"]["memory"])
-        own = {k.removeprefix("model."): v for k, v in blocks.items() if k.startswith("model.")}
-        missing = sorted({*model.state_dict()} - {*own})
-        if missing:
-            raise PluginError(f"{path}: checkpoint lacks {missing[0]!r}: another version of the model wrote it")
-        model.load_state_dict(own)
+        try:
+            Blocks({"model": model}).restore({k: v for k, v in blocks.items() if k.startswith("model.")})
+        except PluginError as error:
+            raise PluginError(f"{path}: {error}") from None
         model.eval()
         tensors = saved.tree["reference"]
         values, observed = tensors["values"].to(place), tensors["observed"].to(place)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import pyro
 import torch
 from pyro.nn import PyroModule
+from pyro.poutine.runtime import am_i_wrapped
 from torch import Tensor
 
 from genprob.data.batch import Batch
@@ -101,15 +102,18 @@ class Model(PyroModule):
     @property
     def feature_width(self) -> int:
         """How many numbers a row `features` gives."""
-        return self._emission().feature_width
+        return self._emission("feature_width").feature_width
 
     def emit(self, parameters: Tensor, batch: Batch) -> None:
         """One observed site per variable, named like it, given `parameters [rows, emission_width]`.
 
         The likelihood follows support and measure (`genprob.nets.heads.Heads`); zeros stand for the marginal laws
-        of the training rows. Holes are masked out. Raises `PluginError` where a latent bears a variable's name.
+        of the training rows. Holes are masked out. Raises `PluginError` where a latent bears a variable's name, and
+        where `__init__` read neither width.
         """
-        heads = self._emission()
+        heads = self.heads
+        if heads is None:
+            raise self._late("emit")
         pyro.deterministic(EMISSION, parameters, event_dim=1)
         if self._sites == "one":
             pyro.factor(LIKELIHOOD, heads.log_likelihood(parameters, batch))
@@ -135,12 +139,21 @@ class Model(PyroModule):
 
     def features(self, batch: Batch) -> Tensor:
         """Known cells as a network likes them, `[rows, feature_width]`: standardised, holes zero and flagged."""
-        return self._emission().features(batch)
+        return self._emission("features").features(batch)
 
-    def _emission(self) -> Heads:
+    def _emission(self, what: str = "emission_width") -> Heads:
         if self.heads is None:
+            if am_i_wrapped():
+                raise self._late(what)
             self.heads = Heads(self.schema)
         return self.heads
+
+    def _late(self, what: str) -> PluginError:
+        """The complaint about likelihoods that no checkpoint would know, since `__init__` did not make them."""
+        return PluginError(
+            f"{type(self).__name__}: {what} is used in a program, but __init__ read neither emission_width nor "
+            "feature_width; read there how wide the decoder has to be, e.g. nn.Linear(4, self.emission_width)"
+        )
 
 
 def namesake(model: Model, name: str) -> PluginError:

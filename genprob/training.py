@@ -56,7 +56,7 @@ class Training:
         self.whole = as_batch(table, device=place, dtype=self.network.precision)
         self.order = torch.as_tensor(order, device=place)
         self.reference = self.whole.take(self.order[:REFERENCE_ROWS].sort().values)
-        self.notes: list[str] = [*table.notes, *_misgivings(request, table)]
+        self.notes: list[str] = [*table.notes, *_misgivings(request, table), *self.planned.notes]
 
     def begin(self, run: Run) -> None:
         """Prepares the model and the state before the first step."""

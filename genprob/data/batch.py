@@ -32,6 +32,13 @@ class Batch:
     index: Tensor
     total: int
     copies: int = 1
+    _all_known: Tensor | None = field(default=None, repr=False)
+    """`observed` itself where all of it is known to be True: a batch that is given another mask loses the claim."""
+
+    @property
+    def complete(self) -> bool:
+        """True if it is known, without a look at the mask, that no cell is a hole."""
+        return self._all_known is self.observed
 
     def __len__(self) -> int:
         return len(self.values)
@@ -48,7 +55,9 @@ class Batch:
 
     def take(self, index: Tensor) -> Batch:
         """The rows at these positions of this batch."""
-        return Batch(self.schema, self.values[index], self.observed[index], self.index[index], self.total)
+        known = self.observed[index]
+        every = known if self.complete else None
+        return Batch(self.schema, self.values[index], known, self.index[index], self.total, _all_known=every)
 
     def repeat(self, copies: int) -> Batch:
         """Every row `copies` times in succession."""
@@ -76,12 +85,14 @@ def as_batch(table: Table, *, device: torch.device | str = "cpu", dtype: torch.d
     feasible = np.array([_feasible(v.support) for v in table.schema.columns], dtype=np.float64)
     missing = np.isnan(table.values)
     filled = np.where(missing, feasible, table.values)
+    known = torch.as_tensor(~missing).to(device)
     return Batch(
         table.schema,
         torch.as_tensor(filled, dtype=dtype).to(device),
-        torch.as_tensor(~missing).to(device),
+        known,
         torch.arange(len(filled), device=device),
         len(filled),
+        _all_known=None if missing.any() else known,
     )
 
 
@@ -102,10 +113,10 @@ class Minibatches:
     size: int
     seed: int
     _order: tuple[int, Tensor] | None = field(default=None, repr=False)
-    _complete: bool = field(default=False, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._complete = bool(self.whole.observed.all())
+        if bool(self.whole.observed.all()):
+            self.whole = replace(self.whole, _all_known=self.whole.observed)
 
     def __call__(self, step: int) -> Batch:
         n = len(self.whole)
@@ -117,10 +128,11 @@ class Minibatches:
             generator = torch.Generator().manual_seed((self.seed * 1_000_003 + epoch) % 2**32)
             self._order = (epoch, torch.randperm(n, generator=generator).to(self.whole.values.device))
         index = self._order[1][position * self.size : (position + 1) * self.size]
-        if not self._complete:
+        if not self.whole.complete:
             return self.whole.take(index)
         known = self.whole.observed[: len(index)]  # every row of it is the same
-        return replace(self.whole, values=self.whole.values[index], observed=known, index=self.whole.index[index])
+        values, rows = self.whole.values[index], self.whole.index[index]
+        return replace(self.whole, values=values, observed=known, index=rows, _all_known=known)
 
     def full(self) -> Batch:
         """All rows at once."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from genprob.data.batch import Batch
 from genprob.engine.blocks import Blocks
+from genprob.engine.graph import Graph
 from genprob.engine.move import Feed, Metrics, Updates
 from genprob.engine.state import Memory
 from genprob.errors import PluginError, UsageError
@@ -38,6 +39,8 @@ class Descend:
         accumulate: micro-batches per update (the batch is split, gradients are averaged by their rows; the loss
             must be a mean over rows).
         horizon: steps over which the schedule runs.
+        compiled: size of the batches on which the loss and its gradients are a compiled graph (`Graph`), up to
+            rounding the same descent; 0 for none. Not for LBFGS, nor for a batch in pieces.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Descend:
     data: Feed = "fresh"
     repeat: int = 1
     every: int = 1
+    compiled: int = 0
     _bound: _Bound | None = field(default=None, init=False, repr=False, compare=False)
 
     def init(self, blocks: Blocks) -> Memory:
@@ -116,6 +120,9 @@ class Descend:
 
     def _backward(self, blocks: Blocks, batch: Batch | None, inputs: list[nn.Parameter]) -> tuple[Tensor, Metrics]:
         if self.accumulate == 1 or batch is None:
+            # The shorter batch that ends an epoch is not worth the compiling.
+            if batch is not None and self.compiled and len(batch) == min(self.compiled, batch.total):
+                return self._graph(blocks, batch, inputs)(batch)
             value, metrics = self._value(blocks, batch)
             value.backward(inputs=inputs)
             return value.detach(), {key: metric.detach() for key, metric in metrics.items()}
@@ -130,6 +137,14 @@ class Descend:
                 sums[key] = sums.get(key, 0.0) + share * metric.detach()
         return total, sums
 
+    def _graph(self, blocks: Blocks, batch: Batch, inputs: list[nn.Parameter]) -> Graph:
+        """What batches like this one run as, from the first of them on."""
+        assert self._bound is not None
+        graphs = self._bound.graphs
+        if batch.complete not in graphs:
+            graphs[batch.complete] = Graph.of(lambda rows: self.loss(blocks, rows), batch, inputs)
+        return graphs[batch.complete]
+
     def _value(self, blocks: Blocks, batch: Batch | None) -> tuple[Tensor, Metrics]:
         out = self.loss(blocks, batch)
         return out if isinstance(out, tuple) else (out, {})
@@ -142,6 +157,7 @@ class _Bound:
     state: dict[str, Any]
     optimizer: torch.optim.Optimizer
     parameters: dict[str, nn.Parameter]
+    graphs: dict[bool, Graph] = field(default_factory=dict)
 
     @classmethod
     def of(cls, move: Descend, blocks: Blocks, state: dict[str, Any]) -> _Bound:
@@ -149,6 +165,8 @@ class _Bound:
         optimizer = move.optimizer(list(parameters.values()))
         if isinstance(optimizer, torch.optim.LBFGS) and move.clip is not None:
             raise PluginError(f"move {move.name!r}: clip and LBFGS do not go together")
+        if move.compiled and (isinstance(optimizer, torch.optim.LBFGS) or move.accumulate > 1):
+            raise PluginError(f"move {move.name!r}: a compiled loss goes with neither LBFGS nor accumulate")
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
         for name, parameter in parameters.items():
@@ -250,6 +268,7 @@ def descent(
     ema: float | None = None,
     accumulate: int = 1,
     data: Feed = "fresh",
+    compiled: int = 0,
 ) -> Descend:
     """The usual descent of all of a model: AdamW whose rate is warmed up and then falls to zero over `steps`.
 
@@ -269,4 +288,5 @@ def descent(
         accumulate=accumulate,
         horizon=steps,
         data=data,
+        compiled=compiled,
     )

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from genprob.data.batch import Batch
+from genprob.engine import graph
 from genprob.engine.blocks import Blocks
+from genprob.engine.descend import Descend
 from genprob.engine.phase import Phase
 from genprob.engine.state import State
 
@@ -45,6 +48,7 @@ class Program:
         posterior: for an inference whose answer is draws of the model's unknowns: those that a state holds, given
             all rows; None before the first.
         check: looks at all rows before the first step, and raises what makes the fit impossible.
+        notes: what was decided here and the user should know, one line each.
     """
 
     phases: tuple[Phase, ...]
@@ -56,3 +60,16 @@ class Program:
     evaluate_every: int = 50
     posterior: Callable[[State, Batch], PosteriorDraws | None] | None = None
     check: Callable[[Batch], object] | None = None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def descending(cls, model: nn.Module, move: Descend, steps: int, **watched: Any) -> Program:
+        """One phase of a descent of all of a model, named like it; `watched` is how the fit is watched.
+
+        A descent that is to be compiled where there is no compiler is not, and a note says so.
+        """
+        notes: tuple[str, ...] = ()
+        if move.compiled and graph.compiler() is None:
+            move, notes = replace(move, compiled=0), (graph.NO_COMPILER,)
+        phases = (Phase((move,), steps, name=move.name),)
+        return cls(phases, Blocks({"model": model}), f"{move.name}.loss", notes=notes, **watched)

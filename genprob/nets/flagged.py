@@ -10,8 +10,8 @@ from torch.nn.functional import linear
 class Flagged(nn.Module):
     """A linear layer over values and, after them, flags that say which cells are known.
 
-    A cell that is known adds nothing but its value, one that is missing adds its column of `missing`; so a table
-    without holes never touches those columns, and costs what it would without flags.
+    A cell that is known adds nothing but its value, one that is missing adds its column of `missing`; so rows without
+    holes may come without flags, never touch those columns, and cost what they would without them.
 
     Arguments:
         values: how many values there are.
@@ -28,7 +28,6 @@ class Flagged(nn.Module):
         self.bias = nn.Parameter(whole.bias.detach().clone())
 
     def forward(self, rows: Tensor) -> Tensor:
-        shown, flags = rows[..., : self.values], rows[..., self.values :]
-        if bool((flags == 1).all()):
-            return linear(shown, self.weight, self.bias)
+        if rows.shape[-1] == self.values:
+            return linear(rows, self.weight, self.bias)
         return linear(rows, torch.cat([self.weight, -self.missing], 1), self.bias + self.missing.sum(1))

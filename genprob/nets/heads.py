@@ -213,7 +213,7 @@ class Heads(nn.Module):
         if self.binaries:
             at = _together(self.binaries)
             x, known, logits = values[:, at].to(shifted.dtype), observed[:, at], self.logits(shifted)
-            weight = None if bool(known.all()) else known.to(logits.dtype).expand(logits.shape)
+            weight = None if batch.complete else known.to(logits.dtype).expand(logits.shape)
             x = x.to(logits.dtype).expand(logits.shape)
             total = total - binary_cross_entropy_with_logits(logits, x, weight=weight, reduction="none").sum(-1)
         if self.counts:

@@ -85,6 +85,7 @@ class VAE(LatentProgram):
         self.heads = heads = Heads(schema, reals=reals, scale=scale, counts=counts, components=logistics)
         if not (heads.reals or heads.counts):
             self.precision = torch.float32
+        self._shown = heads.feature_width  # of rows without holes
         self.encoder, self.decoder = self._networks(heads, network, hidden, channels)
         self.prior = make(prior, latent, components, self)
 
@@ -94,7 +95,8 @@ class VAE(LatentProgram):
         if network == "mlp":
             encoder = mlp(heads.feature_width, hidden, 2 * self.latent)
             flags = self.schema.width
-            encoder[0] = Flagged(heads.feature_width - flags, flags, cast(nn.Linear, encoder[0]).out_features)
+            self._shown -= flags
+            encoder[0] = Flagged(self._shown, flags, cast(nn.Linear, encoder[0]).out_features)
             return encoder, mlp(self.latent, tuple(hidden)[::-1], heads.width)
         if not any(len(v.shape) in (2, 3) for v in self.schema):
             raise UsageError("network=conv needs a variable with two dims, or channels and two dims; use mlp")
@@ -119,11 +121,16 @@ class VAE(LatentProgram):
 
     def posterior(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Mean and standard deviations of q(z | known cells), `[rows, latent]`."""
-        loc, scale = self.encode(self.features(batch.distinct))
+        rows = batch.distinct
+        shown = self.features(rows)
+        loc, scale = self.encode(shown[:, : self._shown] if rows.complete else shown)
         return loc.repeat_interleave(batch.copies, 0), scale.repeat_interleave(batch.copies, 0)
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviations of the guide that is shown `features [n, feature_width]`."""
+        """Mean and standard deviations of the guide that is shown `features [n, feature_width]`.
+
+        A multilayer perceptron may be shown rows without holes without their flags.
+        """
         loc, log_scale = self.encoder(features).chunk(2, -1)
         return loc, log_scale.clamp(_LEAST, _MOST).exp()
 

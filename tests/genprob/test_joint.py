@@ -3,11 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 import xarray as xr
 
 import genprob
 from genprob import joint as joints
-from genprob.errors import DataError, UsageError
+from genprob.errors import DataError, PluginError, UsageError
+from genprob.model import Model
 
 ARRAY_DIMS = ("query", "chain", "draw")
 
@@ -364,3 +366,47 @@ def test_tables_at_the_edge(name, options):
     assert set(joint.query(draws=5)["posterior"].data_vars) == set(table)
     if options == "more components than rows" and len(next(iter(table.values()))) < 50:
         assert any("components reduced from 50" in note for note in joint.notes)
+
+
+# --- runs that another version of the model wrote
+
+
+class Versioned(Model):
+    """A program whose tensors depend on the version of its class."""
+
+    shapes: dict[str, int]
+
+    def __init__(self, schema):
+        super().__init__(schema)
+        self.loc = torch.nn.Parameter(torch.zeros(self.emission_width))
+        for name, size in self.shapes.items():
+            self.register_buffer(name, torch.zeros(size))
+
+    def model(self, batch):
+        with batch.plate():
+            self.emit(self.loc.expand(len(batch), -1), batch)
+
+    def guide(self, batch):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ({"kept": 2, "new": 1}, "the checkpoint lacks 'model.new'"),
+        ({}, "has no tensor 'model.kept'"),
+        ({"kept": 3}, r"'model.kept' has shape \(3,\), not \(2,\)"),
+    ],
+)
+def test_a_checkpoint_of_another_version_is_refused_in_one_line(shapes, message, tmp_path, monkeypatch):
+    monkeypatch.setattr(Versioned, "shapes", {"kept": 2}, raising=False)
+    data = {"x": [0.5, 1.25, 0.75]}
+    genprob.fit(data, Versioned, out=tmp_path / "run", steps=2)
+    monkeypatch.setattr(Versioned, "shapes", shapes)
+    for again in (
+        lambda: genprob.load(tmp_path / "run"),
+        lambda: genprob.fit(data, Versioned, out=tmp_path / "run", steps=4, resume=True),
+    ):
+        with pytest.raises(PluginError, match=message) as caught:
+            again()
+        assert "\n" not in str(caught.value)

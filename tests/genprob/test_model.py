@@ -60,19 +60,43 @@ class Namesake(Model):
 
     def __init__(self, schema):
         super().__init__(schema)
-        self.scale = torch.nn.Parameter(torch.ones(()))
+        self.scale = torch.nn.Parameter(torch.ones(self.emission_width))
 
     def model(self, batch):
         with batch.plate():
-            z = pyro.sample("x", dist.Normal(torch.zeros(self.emission_width), 1).to_event(1))
+            z = pyro.sample("x", dist.Normal(torch.zeros_like(self.scale), 1).to_event(1))
             self.emit(self.scale * z, batch)
 
     def guide(self, batch):
         with batch.plate():
-            pyro.sample("x", dist.Normal(torch.zeros(self.emission_width), 1).to_event(1))
+            pyro.sample("x", dist.Normal(torch.zeros_like(self.scale), 1).to_event(1))
 
 
 def test_a_latent_that_bears_a_variables_name_is_refused_in_one_line():
     with pytest.raises(PluginError, match="Namesake: a latent site is named 'x', like a variable") as caught:
         genprob.fit({"x": [0.5, 1.25, 0.75]}, Namesake, steps=2)
     assert caught.value.exit_code == 6 and "\n" not in str(caught.value)
+
+
+class Late(Model):
+    """A program that never asked in `__init__` how wide its decoder has to be."""
+
+    def __init__(self, schema, *, wide: bool = False):
+        super().__init__(schema)
+        self.wide, self.scale = wide, torch.nn.Parameter(torch.ones(()))
+
+    def model(self, batch):
+        with batch.plate():
+            z = pyro.sample("z", dist.Normal(torch.zeros(self.emission_width if self.wide else 1), 1).to_event(1))
+            self.emit(self.scale * z, batch)
+
+    def guide(self, batch):
+        with batch.plate():
+            pyro.sample("z", dist.Normal(torch.zeros(1), 1).to_event(1))
+
+
+@pytest.mark.parametrize(("wide", "what"), [(False, "emit"), (True, "emission_width")])
+def test_an_emission_that_init_never_asked_for_is_refused_in_one_line_at_the_fit(wide, what):
+    with pytest.raises(PluginError, match=f"Late: {what} is used in a program, but __init__ read neither") as caught:
+        genprob.fit({"x": [0.5, 1.25, 0.75]}, Late, steps=2, wide=wide)
+    assert "\n" not in str(caught.value)

@@ -6,11 +6,9 @@ from typing import Literal, cast
 
 import torch
 
-from genprob.engine.blocks import Blocks
 from genprob.engine.capabilities import LogDensity, Recommends, require
 from genprob.engine.descend import Descend, descent
 from genprob.engine.losses.likelihood import likelihood
-from genprob.engine.phase import Phase
 from genprob.engine.program import Program
 from genprob.model import Model
 
@@ -80,10 +78,10 @@ def ml(
             ema=chosen["ema"] or None,
             accumulate=accumulate,
         )
-    return Program(
-        (Phase((move,), horizon, name="ml"),),
-        Blocks({"model": model}),
-        "ml.loss",
+    return Program.descending(
+        model,
+        move,
+        horizon,
         batch_size=int(chosen["batch_size"]),
         holdout=chosen["holdout"],
         patience=patience,
