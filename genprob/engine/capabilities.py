@@ -212,7 +212,10 @@ class Game(Points, Protocol):
     generator: nn.Module
 
     def generate(self, count: int) -> Tensor:
-        """Points drawn by the generator, `[count, *event]`, differentiable in its parameters."""
+        """As many points, drawn by the generator, as `points` makes of `count` rows; differentiable in its parameters.
+
+        The critic may be shown packs of several rows: both methods then return one point for each pack.
+        """
         ...
 
     def judge(self, points: Tensor) -> Tensor:

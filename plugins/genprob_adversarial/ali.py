@@ -23,19 +23,19 @@ class ALI(GAN):
         critic_hidden: sizes of the critic's layers, None for those of the generator.
         network: `mlp`, or `conv` for variables with two dims (or channels and two dims): convolutions over images.
         channels: of the convolution next to the image; the other has twice as many.
+        pack: pairs that the critic judges together (Lin et al. 2018, PacGAN).
     """
 
     @property
     def cause_width(self) -> int:
         return self.latent
 
-    def points(self, batch: Batch) -> Tensor:
+    def of_rows(self, batch: Batch) -> Tensor:
         """Rows as soft points with codes that the encoder draws."""
-        return torch.cat([super().points(batch), self.inferring(batch)], 1)
+        return torch.cat([super().of_rows(batch), self.inferring(batch)], 1)
 
-    def generate(self, count: int) -> Tensor:
-        code = torch.randn(count, self.latent, device=self.patterns.device)
-        return torch.cat([self._made(code), code], 1)
+    def of_codes(self, code: Tensor) -> Tensor:
+        return torch.cat([super().of_codes(code), code], 1)
 
     def inferring(self, batch: Batch) -> Tensor:
         """Codes drawn given rows, `[rows, latent]`, differentiable in the encoder's parameters."""

@@ -12,7 +12,9 @@ from genprob.nets.mlp import mlp
 
 
 class ConvCritic(nn.Module):
-    """Soft points to scores, `[n, planes * heads.width + cause] -> [n, 1]`: two strided convolutions per image.
+    """Packs of soft points to scores, `[n, pack * (planes * heads.width + cause)] -> [n, 1]`.
+
+    Two strided convolutions per image; the images of a pack are channels of one.
 
     Arguments:
         heads: whose soft points they are.
@@ -20,15 +22,19 @@ class ConvCritic(nn.Module):
         channels: of the first convolution; the second has twice as many.
         planes: 2 where points are followed by which of their numbers are known, else 1.
         cause: numbers of a code that follow the point.
+        pack: points in a pack, one after the other.
     """
 
-    def __init__(self, heads: Heads, hidden: Sequence[int], channels: int, planes: int, cause: int) -> None:
+    def __init__(
+        self, heads: Heads, hidden: Sequence[int], channels: int, planes: int, cause: int, pack: int = 1
+    ) -> None:
         super().__init__()
         self.images = [v for v in heads.schema if len(v.shape) in (2, 3)]
-        starts = [plane * heads.width for plane in range(planes)]
+        whole = planes * heads.width + cause
+        starts = [each * whole + plane * heads.width for each in range(pack) for plane in range(planes)]
         self.columns = [[start + c for start in starts for c in heads.taken(v.name)] for v in self.images]
         taken = {c for columns in self.columns for c in columns}
-        self.rest = [c for c in range(planes * heads.width + cause) if c not in taken]
+        self.rest = [c for c in range(pack * whole) if c not in taken]
         self.convolutions = nn.ModuleList()
         width = len(self.rest)
         for variable, columns in zip(self.images, self.columns, strict=True):

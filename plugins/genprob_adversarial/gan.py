@@ -47,6 +47,8 @@ class GAN(LatentProgram):
         critic_hidden: sizes of the critic's layers, None for those of the generator.
         network: `mlp`, or `conv` for variables with two dims (or channels and two dims): convolutions over images.
         channels: of the convolution next to the image; the other has twice as many.
+        pack: points that the critic judges together, all of data or all generated: a lack of variety, which no single
+            point shows, is then seen (Lin et al. 2018, PacGAN).
     """
 
     inferences: ClassVar[tuple[str, ...]] = ("adversarial",)
@@ -59,23 +61,25 @@ class GAN(LatentProgram):
         schema: Schema,
         *,
         latent: int = 8,
-        hidden: Sequence[int] = (128, 128),
+        hidden: Sequence[int] = (128, 128, 128),
         critic_hidden: Sequence[int] | None = None,
         network: Literal["mlp", "conv"] = "mlp",
         channels: int = 16,
+        pack: int = 1,
     ) -> None:
         super().__init__(schema)
-        for name, value in {"latent": latent, "channels": channels}.items():
+        for name, value in {"latent": latent, "channels": channels, "pack": pack}.items():
             if value < 1:
                 raise UsageError(f"option {name}={value}: must be at least 1")
         if network == "conv" and not any(len(v.shape) in (2, 3) for v in schema):
             raise UsageError("network=conv needs a variable with two dims, or channels and two dims; use mlp")
-        self.latent = latent
+        self.latent, self.pack = latent, pack
         self.site = next(name for name in ("z", "code", "z_") if name not in schema)
         self.hidden = tuple(hidden if critic_hidden is None else critic_hidden)
         self.channels = channels if network == "conv" else None
         if self.channels is None:
-            self.generator: nn.Module = mlp(latent, hidden, self.emission_width)
+            # Between modes a generator has to turn sharply, which smooth activations learn far more slowly.
+            self.generator: nn.Module = mlp(latent, hidden, self.emission_width, nn.ReLU)
             self.encoder: nn.Module = mlp(self.feature_width, hidden, 2 * latent)
         else:
             self.generator = ConvDecoder(self._emission(), hidden, latent, channels)
@@ -105,9 +109,9 @@ class GAN(LatentProgram):
         device = self.patterns.device
         planes = 2 if patterns else 1
         if self.channels is None:
-            critic = mlp(self.emission_width * planes + self.cause_width, self.hidden, 1)
+            critic = mlp(self.pack * (self.emission_width * planes + self.cause_width), self.hidden, 1)
         else:
-            critic = ConvCritic(self._emission(), self.hidden, self.channels, planes, self.cause_width)
+            critic = ConvCritic(self._emission(), self.hidden, self.channels, planes, self.cause_width, self.pack)
         self.critic: nn.Module = critic.to(device)
         shape = (patterns, self.schema.width)
         self.register_buffer("patterns", torch.ones(shape, dtype=torch.bool, device=device))
@@ -120,22 +124,33 @@ class GAN(LatentProgram):
     # --- the game
 
     def points(self, batch: Batch) -> Tensor:
-        """Rows as soft points, `[rows, ...]`, then which of their numbers are known if some rows have holes."""
-        heads = self._emission()
-        return self._shown(soft.of_rows(heads, batch), batch.observed)
+        return self._packed(self.of_rows(batch))
 
     def generate(self, count: int) -> Tensor:
-        return self._made(torch.randn(count, self.latent, device=self.patterns.device))
+        return self._packed(self.of_codes(torch.randn(count, self.latent, device=self.patterns.device)))
 
     def judge(self, points: Tensor) -> Tensor:
         return self.critic(points)[:, 0]
 
-    def _made(self, code: Tensor) -> Tensor:
+    def of_rows(self, batch: Batch) -> Tensor:
+        """Rows as soft points, `[rows, ...]`, then which of their numbers are known if some rows have holes."""
+        return self._shown(soft.of_rows(self._emission(), batch), batch.observed)
+
+    def of_codes(self, code: Tensor) -> Tensor:
+        """What the generator makes of codes, as soft points with the holes of rows."""
         points = soft.of_outputs(self._emission(), self.generator(code))
         if not len(self.patterns):
             return points
         observed = self.patterns[torch.randint(len(self.patterns), (len(points),), device=points.device)]
         return self._shown(points, observed)
+
+    def _packed(self, points: Tensor) -> Tensor:
+        """`[n, ...]` as `[n / pack, pack * ...]`; where rows are lacking the first are taken again."""
+        if self.pack == 1:
+            return points
+        packs = -(-len(points) // self.pack)
+        taken = torch.arange(packs * self.pack, device=points.device) % len(points)
+        return points[taken].reshape(packs, -1)
 
     def _shown(self, points: Tensor, observed: Tensor) -> Tensor:
         if not len(self.patterns):
@@ -183,6 +198,8 @@ class WGAN(GAN):
         critic_hidden: sizes of the critic's layers, None for those of the generator.
         network: `mlp`, or `conv` for variables with two dims (or channels and two dims): convolutions over images.
         channels: of the convolution next to the image; the other has twice as many.
+        pack: points that the critic judges together, all of data or all generated: a lack of variety, which no single
+            point shows, is then seen (Lin et al. 2018, PacGAN).
     """
 
     contest = "wasserstein"
@@ -200,6 +217,8 @@ class DCGAN(GAN):
         hidden: sizes of the layers between code and convolutions.
         critic_hidden: sizes of the critic's layers after its convolutions, None for those of the generator.
         channels: of the convolution next to the image; the other has twice as many.
+        pack: points that the critic judges together, all of data or all generated: a lack of variety, which no single
+            point shows, is then seen (Lin et al. 2018, PacGAN).
     """
 
     def __init__(
@@ -210,7 +229,14 @@ class DCGAN(GAN):
         hidden: Sequence[int] = (128,),
         critic_hidden: Sequence[int] | None = None,
         channels: int = 16,
+        pack: int = 1,
     ) -> None:
         super().__init__(
-            schema, latent=latent, hidden=hidden, critic_hidden=critic_hidden, network="conv", channels=channels
+            schema,
+            latent=latent,
+            hidden=hidden,
+            critic_hidden=critic_hidden,
+            network="conv",
+            channels=channels,
+            pack=pack,
         )

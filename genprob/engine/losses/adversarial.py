@@ -35,9 +35,10 @@ def critic(model: Game, contest: Contest, penalty: float, rows: Choice = everyon
 
     def loss(blocks: Blocks, batch: Batch | None) -> tuple[Tensor, Metrics]:
         assert batch is not None
+        played = rows(batch)
         with torch.no_grad():
-            data = model.points(rows(batch))
-            made = model.generate(len(data))
+            data = model.points(played)
+            made = model.generate(len(played))
         if contest != "wasserstein":
             at = data.detach().requires_grad_()
             real, fake = model.judge(at), model.judge(made)

@@ -6,7 +6,10 @@ import torch
 import xarray as xr
 
 import genprob
+from genprob.data.schema import Schema, Variable
+from genprob.data.support import Binary, Real
 from genprob.errors import UsageError
+from genprob.nets.heads import Heads
 from genprob_adversarial.codes import interpolate, reconstruct
 from genprob_adversarial.critic import ConvCritic
 
@@ -51,6 +54,16 @@ def test_the_critic_reads_each_pixel_where_it_is(joint):
     hook.remove()
     moved = (seen[0][1] - seen[0][0]).abs().sum(0).nonzero().tolist()
     assert moved == [[0, 2], [1, 2]]
+
+
+def test_images_of_a_pack_are_channels_and_codes_join_the_rest():
+    """Each pixel of the second of two points moves the second channel alone, its code none."""
+    heads = Heads(Schema((Variable("image", Binary(), dims=("y", "x"), shape=(4, 4)), Variable("n", Real()))))
+    critic = ConvCritic(heads, (4,), 2, planes=1, cause=3, pack=2)
+    assert critic.convolutions[0][0].in_channels == 2
+    whole = heads.width + 3
+    assert critic.columns[0] == [*heads.taken("image"), *(whole + c for c in heads.taken("image"))]
+    assert sorted(critic.columns[0] + critic.rest) == list(range(2 * whole))
 
 
 def test_holes_are_shown_to_the_critic_as_planes_of_their_own():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import genprob
 from genprob.engine.inferences.adversarial import _Split
@@ -84,6 +85,35 @@ def test_a_frozen_critic_is_seen_in_the_log(rows):
         told[name] = np.array([e["watch.accuracy"] for e in joint.run.events() if "watch.accuracy" in e])
     assert np.ptp(told["frozen"][-40:]) < 0.1 and abs(told["frozen"].mean() - 0.5) < 0.06
     assert told["learning"][-20:].mean() > told["frozen"].mean() + 0.05
+
+
+class Twins(GAN):
+    """Every point has the law of the data, but points come in pairs of equals."""
+
+    def of_codes(self, code):
+        drawn = torch.randn(-(-len(code) // 2), 1, device=code.device).repeat_interleave(2, 0)[: len(code)]
+        return drawn + 0 * self.generator(code)
+
+
+def test_a_critic_of_packs_sees_a_lack_of_variety_that_no_single_point_shows():
+    rows, told = np.random.default_rng(0).normal(size=3000), {}
+    for pack in (1, 2):
+        joint = genprob.fit(
+            {"x": rows}, Twins, latent=1, hidden=(24,), pack=pack, steps=150, seed=0,
+            inference={"name": "adversarial", "lr": 0.0, "critic_lr": 1e-2, "observation": 0.0, "batch_size": 128},
+        )  # fmt: skip
+        told[pack] = np.mean([e["watch.accuracy"] for e in joint.run.events() if "watch.accuracy" in e][-20:])
+    assert abs(told[1] - 0.5) < 0.05
+    assert told[2] > 0.62
+
+
+def test_packs_hold_every_row_in_order_and_fill_up_with_the_first():
+    batch = genprob.fit({"x": np.arange(7) / 3.1}, GAN, latent=1, hidden=(4,), steps=1).reference
+    model = GAN(batch.schema, latent=1, hidden=(4,), pack=3)
+    model.prepare(batch, seed=0)
+    single, packs = model.of_rows(batch)[:, 0], model.points(batch)
+    assert torch.equal(packs, torch.cat([single, single[:2]]).reshape(3, 3))
+    assert model.generate(7).shape == (3, 3) and model.judge(packs).shape == (3,)
 
 
 def test_rows_that_are_watched_are_rows_that_do_not_play():
