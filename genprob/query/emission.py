@@ -12,6 +12,7 @@ from genprob.errors import UsageError
 from genprob.nets.heads import Heads
 from genprob.nets.laws import Law
 from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, SET, QueryBatch
+from genprob.query.levels import draw_level, level_scores, levelled
 from genprob.query.weighted import marginals
 from genprob.results.record import Marginal
 
@@ -22,7 +23,9 @@ _MOST_CELLS = 256
 """With more cells than that under a noisy reading it is read as if the variable were not rounded."""
 _MOST_COUNTS = 20_000
 _AVERAGED = 4
-"""Draws per particle that marginals rest on."""
+"""Draws per particle that the marginal of a number rests on."""
+_MANY = 16
+"""Numbers of an array beyond which one draw per particle has to do."""
 
 
 class EmissionCloud:
@@ -49,49 +52,86 @@ class EmissionCloud:
 
     @torch.no_grad()
     def marginals(self, targets: tuple[str, ...]) -> dict[str, Marginal]:
-        index = torch.arange(self.log_weight.shape[1], device=self.log_weight.device).expand_as(self.log_weight)
-        values = np.stack([self.draw(index) for _ in range(_AVERAGED)], 2)  # [Q, J, draw, width]
-        return marginals(self.queries.schema, values, self.log_weight.cpu().numpy(), targets)
+        schema, log_weight = self.queries.schema, self.log_weight.cpu().numpy()
+        found = {
+            n: levelled(self.heads, self.shifted, self.log_weight, self.queries, n)
+            for n in targets
+            if schema[n].cardinality is not None
+        }
+        rest = [n for n in targets if n not in found]
+        if rest:
+            index = torch.arange(log_weight.shape[1], device=self.log_weight.device).expand_as(self.log_weight)
+            draws = _AVERAGED if max(schema[n].size for n in rest) <= _MANY else 1
+            values = np.stack([self.draw(index) for _ in range(draws)], 2)  # [Q, J, draw, width]
+            found |= marginals(schema, values, log_weight, tuple(rest))
+        return {name: found[name] for name in targets}
 
 
 # --- the probability of evidence
 
 
+class Mass:
+    """log p(evidence | particle) of some queries: what does not depend on the particles is made once.
+
+    Arguments:
+        heads: the laws.
+        queries: the evidence.
+    """
+
+    def __init__(self, heads: Heads, queries: QueryBatch) -> None:
+        self.heads, device = heads, heads.offset.device
+        point = queries.kind == POINT
+        known = torch.as_tensor(point, device=device)
+        value = torch.as_tensor(np.nan_to_num(queries.a), device=device)
+        self._reals: list[tuple[list[int], Tensor, Tensor, Tensor]] = []
+        x = torch.where(known[:, heads.reals], value[:, heads.reals], heads.centre())
+        encoder = heads.encoder
+        for group in heads.groups:
+            asked = point[:, [heads.reals[c] for c in group]].any(0).tolist()
+            columns = [c for c, any_known in zip(group, asked, strict=True) if any_known]
+            if columns:
+                cells = encoder.cells[group[0]] is not None
+                ends = encoder.edges(x) if cells else (encoder.encode(x), encoder.log_jacobian(x))
+                first, second = (end[:, None, columns] for end in ends)
+                self._reals.append((columns, known[:, [heads.reals[c] for c in columns]][:, None], first, second))
+        self._binaries = np.flatnonzero(point[:, heads.binaries].any(0)).tolist()
+        self._weight = known[:, heads.binaries][:, self._binaries].double()
+        self._ones = value[:, heads.binaries][:, self._binaries] * self._weight
+        at_once = np.zeros(point.shape[1], dtype=bool)
+        at_once[[*heads.reals, *heads.binaries]] = True
+        rest = np.where(point & at_once, NOTHING, queries.kind)
+        self._rest = [
+            (j, kind, rows, queries.take(rows))
+            for j in np.flatnonzero((rest != NOTHING).any(0)).tolist()
+            for kind in np.unique(rest[:, j]).tolist()
+            if kind != NOTHING
+            for rows in (np.flatnonzero(rest[:, j] == kind),)
+        ]
+
+    def __call__(self, shifted: Tensor) -> Tensor:
+        """Of particles `shifted [Q, J, heads.width]`, `[Q, J]`: densities for points on true reals, else probabilities
+        or likelihoods.
+        """
+        heads, out = self.heads, torch.zeros(shifted.shape[:2], dtype=torch.float64, device=shifted.device)
+        for columns, known, first, second in self._reals:
+            law = heads.law(shifted, columns)
+            if heads.encoder.cells[columns[0]] is not None:
+                part = law.log_between(first, second)
+            else:
+                part = law.log_prob(first) + second
+            out += torch.where(known, part, 0.0).sum(-1)
+        if self._binaries:
+            logits = heads.logits(shifted)[..., self._binaries]
+            out += torch.einsum("qjc,qc->qj", logits, self._ones.to(logits.dtype))
+            out -= torch.einsum("qjc,qc->qj", torch.nn.functional.softplus(logits), self._weight.to(logits.dtype))
+        for j, kind, rows, queries in self._rest:
+            out[rows] += _column_mass(heads, shifted[rows], queries, j, kind)
+        return out
+
+
 def log_mass(heads: Heads, shifted: Tensor, queries: QueryBatch) -> Tensor:
-    """log p(evidence | particle), `[Q, J]`: a density for points on true reals, else a probability or likelihood."""
-    device = shifted.device
-    point = torch.as_tensor(queries.kind == POINT, device=device)
-    value = torch.as_tensor(np.nan_to_num(queries.a), device=device)
-    out = torch.zeros(shifted.shape[:2], dtype=torch.float64, device=device)
-    for group in heads.groups:
-        asked = point[:, [heads.reals[c] for c in group]].any(0).tolist()
-        columns = [c for c, any_known in zip(group, asked, strict=True) if any_known]
-        if not columns or heads.encoder.cells[group[0]] is not None:
-            continue
-        known = point[:, [heads.reals[c] for c in columns]]
-        x = torch.where(point[:, heads.reals], value[:, heads.reals], heads.centre())
-        u, jacobian = heads.encoder.encode(x)[:, columns], heads.encoder.log_jacobian(x)[:, columns]
-        part = heads.law(shifted, columns).log_prob(u[:, None]) + jacobian[:, None]
-        out += torch.where(known[:, None], part, 0.0).sum(-1)
-    if heads.binaries and bool(point[:, heads.binaries].any()):
-        columns = point[:, heads.binaries].any(0).nonzero()[:, 0]
-        known = point[:, heads.binaries][:, columns].double()
-        logits = heads.logits(shifted)[..., columns]
-        ones = value[:, heads.binaries][:, columns] * known
-        out += torch.einsum("qjc,qc->qj", logits, ones)
-        out -= torch.einsum("qjc,qc->qj", torch.nn.functional.softplus(logits), known)
-    for j in np.flatnonzero((queries.kind != NOTHING).any(0)):
-        for kind in np.unique(queries.kind[:, j]):
-            handled = kind == NOTHING or (kind == POINT and _blockwise(heads, int(j)))
-            if not handled:
-                rows = np.flatnonzero(queries.kind[:, j] == kind)
-                out[rows] += _column_mass(heads, shifted[rows], queries.take(rows), int(j), int(kind))
-    return out
-
-
-def _blockwise(heads: Heads, j: int) -> bool:
-    """True for columns whose points are weighed all at once."""
-    return j in heads.binaries or (j in heads.reals and heads.encoder.cells[heads.reals.index(j)] is None)
+    """log p(evidence | particle) of particles `shifted [Q, J, heads.width]`, `[Q, J]`; see `Mass`."""
+    return Mass(heads, queries)(shifted)
 
 
 def _column_mass(heads: Heads, shifted: Tensor, queries: QueryBatch, j: int, kind: int) -> Tensor:
@@ -99,28 +139,12 @@ def _column_mass(heads: Heads, shifted: Tensor, queries: QueryBatch, j: int, kin
     if j in heads.counts:
         return _count_mass(_Counts(heads, shifted, j), queries, j, kind)
     if j in heads.binaries or j in heads.levels:
-        return torch.logsumexp(_level_scores(heads, shifted, queries, j, kind), -1)
+        return torch.logsumexp(level_scores(heads, shifted, queries, j, kind), -1)
     real = _Real(heads, shifted, j)
     if kind == NOISY:
         return real.read(queries.a[:, j], queries.b[:, j])[0]
     lo, hi, _ = real.intervals(queries, j, kind)
     return torch.logsumexp(real.log_between(lo, hi), -1)
-
-
-def _level_scores(heads: Heads, shifted: Tensor, queries: QueryBatch | None, j: int, kind: int) -> Tensor:
-    """log p(level | particle) plus the log-likelihood of the evidence, `[Q, J, levels]`."""
-    if j in heads.levels:
-        scores = heads.level_log_probs(shifted, j)
-    else:
-        logit = heads.logits(shifted)[..., heads.binaries.index(j)]
-        scores = torch.stack([torch.nn.functional.logsigmoid(-logit), torch.nn.functional.logsigmoid(logit)], -1)
-    if queries is None or kind == NOTHING:
-        return scores
-    said = np.arange(scores.shape[-1]) == queries.a[:, j, None]
-    likelihood = said if kind == POINT else queries.likelihoods[j]
-    with np.errstate(divide="ignore"):
-        told = torch.as_tensor(np.log(likelihood.astype(np.float64)), device=shifted.device)
-    return scores + told[:, None]
 
 
 # --- draws
@@ -141,13 +165,25 @@ def draw(heads: Heads, shifted: Tensor, queries: QueryBatch) -> np.ndarray:
     if heads.counts:
         out[..., heads.counts] = heads.count_law(heads.log_means(shifted)).sample()
     for j in heads.levels:
-        out[..., j] = _draw_level(_level_scores(heads, shifted, None, j, NOTHING))
-    for j in np.flatnonzero((queries.kind != NOTHING).any(0)).tolist():
+        out[..., j] = draw_level(level_scores(heads, shifted, None, j, NOTHING))
+    points = queries.kind == POINT
+    for j in np.flatnonzero(((queries.kind != NOTHING) & ~points).any(0)).tolist():
         for kind in np.unique(queries.kind[:, j]).tolist():
-            if kind != NOTHING:
+            if kind not in (NOTHING, POINT):
                 rows = np.flatnonzero(queries.kind[:, j] == kind)
                 out[rows, :, j] = _draw_column(heads, shifted[rows], queries.take(rows), j, kind)
-    return out.cpu().numpy()
+    drawn = out.cpu().numpy()
+    return np.where(points[:, None], _given(queries)[:, None], drawn) if points.any() else drawn
+
+
+def _given(queries: QueryBatch) -> np.ndarray:
+    """The values that are told, `[Q, width]`, those of cells as the table has them."""
+    out = queries.a.copy()
+    for j in np.flatnonzero((queries.kind == POINT).any(0)).tolist():
+        cell = queries.schema.columns[j].cell
+        if cell is not None:
+            out[:, j] = cell.snap(np.nan_to_num(out[:, j]))
+    return out
 
 
 def means(heads: Heads, shifted: Tensor) -> Tensor:
@@ -170,31 +206,18 @@ def remade(heads: Heads, outputs: Tensor, batch: Batch) -> tuple[np.ndarray, np.
     return seen.cpu().numpy(), means(heads, heads.shifted(outputs.double())).cpu().numpy()
 
 
-def _draw_level(scores: Tensor) -> Tensor:
-    safe = torch.where(torch.isfinite(scores).any(-1, keepdim=True), scores, 0.0)
-    cumulative = torch.softmax(safe, -1).cumsum(-1)[..., :-1]
-    u = torch.rand(*scores.shape[:-1], 1, dtype=torch.float64, device=scores.device)
-    return (u > cumulative).sum(-1).double()
-
-
 def _draw_column(heads: Heads, shifted: Tensor, queries: QueryBatch, j: int, kind: int) -> Tensor:
-    if kind == POINT:
-        value = torch.as_tensor(queries.a[:, j], device=shifted.device)
-        cell = queries.schema.columns[j].cell
-        if cell is not None:
-            value = torch.as_tensor(cell.snap(queries.a[:, j]), device=shifted.device)
-        return value[:, None].expand(shifted.shape[:2])
     if j in heads.counts:
         return _draw_count(_Counts(heads, shifted, j), queries, j, kind)
     if j in heads.binaries or j in heads.levels:
-        return _draw_level(_level_scores(heads, shifted, queries, j, kind))
+        return draw_level(level_scores(heads, shifted, queries, j, kind))
     real = _Real(heads, shifted, j)
     if kind == NOISY:
         return real.read(queries.a[:, j], queries.b[:, j])[1]
     lo, hi, member = real.intervals(queries, j, kind)
     x = real.within(lo, hi)
     if member is not None:
-        return member.gather(1, _draw_level(real.log_between(lo, hi)).long())
+        return member.gather(1, draw_level(real.log_between(lo, hi)).long())
     if real.cell is None:
         a, b = (torch.as_tensor(end[:, j, None], device=x.device) for end in (queries.a, queries.b))
         return torch.minimum(torch.maximum(x, a), b)
@@ -261,7 +284,7 @@ class _Real:
             at = torch.as_tensor(values, device=self.device)
             table = law.log_between(lo, hi)
             table = table + torch.distributions.Normal(at, sd).log_prob(torch.as_tensor(reading))
-            return torch.logsumexp(table, -1), at[_draw_level(table).long()]
+            return torch.logsumexp(table, -1), at[draw_level(table).long()]
         lo, hi = self.encode(near)
         first, last = torch.maximum(low, lo), torch.minimum(high, hi)
         apart = last <= first  # the reading lies out of reach: what the law says, weighed by the reading
@@ -270,7 +293,7 @@ class _Real:
         z = first + step * (torch.arange(_NODES, device=self.device) + 0.5)
         table = law.log_prob(z) + torch.log(step)
         table = table + torch.distributions.Normal(self.decode(z), sd).log_prob(torch.as_tensor(reading))
-        node = _draw_level(table) + torch.rand(len(table), dtype=torch.float64, device=self.device)
+        node = draw_level(table) + torch.rand(len(table), dtype=torch.float64, device=self.device)
         x = self.decode(first[:, 0] + step[:, 0] * node)
         return torch.logsumexp(table, -1), self.encoder.snap(x[..., None])[..., 0]
 
@@ -337,7 +360,7 @@ def _draw_count(counts: _Counts, queries: QueryBatch, j: int, kind: int) -> Tens
     if kind != RANGE:
         n, likelihood = counts.candidates(queries, j, kind)
         scores = torch.as_tensor(counts.log_pmf(n) + likelihood[:, None])
-        chosen = torch.as_tensor(np.nan_to_num(n)).gather(1, _draw_level(scores).long())
+        chosen = torch.as_tensor(np.nan_to_num(n)).gather(1, draw_level(scores).long())
         return chosen.to(counts.device)
     low, high = np.ceil(queries.a[:, j, None]), np.floor(queries.b[:, j, None])
     low = np.maximum(low, 0.0)

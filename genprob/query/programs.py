@@ -30,7 +30,7 @@ from genprob.query import latents, roles
 from genprob.query.batch import NOISY, NOTHING, POINT, RANGE, QueryBatch
 from genprob.query.capabilities import Draws, Proposes
 from genprob.query.completion import Completion
-from genprob.query.emission import EmissionCloud, log_mass
+from genprob.query.emission import EmissionCloud, Mass
 from genprob.query.emission import draw as draw_rows
 from genprob.query.latents import LatentPath
 from genprob.query.roles import Held, RoleCloud, log_told
@@ -123,13 +123,13 @@ class LatentProgram(Model):
             trace = poutine.trace(self.model).get_trace(self._rows(queries, rows // len(queries)))
             return _latents(trace, rows)
 
-        rows_of = functools.cache(functools.partial(self._rows, queries))
+        rows_of, mass = functools.cache(functools.partial(self._rows, queries)), Mass(heads, queries)
 
         def scores(values: dict[str, Tensor], copies: int) -> tuple[Tensor, Tensor]:
             with pyro.validation_enabled(False):  # a trajectory may leave the numbers; it is refused for that
                 shifted, log_prior = self._conditioned(queries, values, copies, rows_of(copies))
                 codes = self._codes(asked, values, log_prior.shape)
-                return log_prior, log_mass(heads, shifted, queries) + log_told(asked, codes, self.schema.width)
+                return log_prior, mass(shifted) + log_told(asked, codes, self.schema.width)
 
         found = self._laws(queries)
         return LatentPath([Site.of(n, law, z) for n, (law, z) in found.items()], prior, scores, len(queries))

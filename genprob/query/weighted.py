@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from genprob.data.schema import Schema
+from genprob.data.schema import Schema, Variable
 from genprob.results.record import QUANTILES, Marginal
 
 
@@ -25,6 +25,17 @@ def marginals(
     weight = np.exp(np.where(np.isfinite(peak), log_weight - np.where(np.isfinite(peak), peak, 0.0), 0.0))
     weight = weight / weight.sum(1, keepdims=True)
     return {name: _marginal(schema, name, values, weight, family) for name in targets}
+
+
+def of_levels(variable: Variable, pmf: np.ndarray, pmf_error: np.ndarray) -> Marginal:
+    """The marginal of a variable with levels whose probabilities `[Q, *event, level]` are averages of laws."""
+    blank = np.full(pmf.shape[:-1], np.nan)
+    quantiles = np.full((len(pmf), len(QUANTILES), *variable.shape), np.nan)
+    if variable.support.kind == "categorical":
+        return Marginal(blank, blank, blank, quantiles, pmf, pmf_error, rao_blackwell=True)
+    zero, one = pmf[..., 0], pmf[..., 1]
+    quantiles = np.stack([(zero < level - 1e-12).astype(np.float64) for level in QUANTILES], 1)
+    return Marginal(one, np.sqrt(zero * one), pmf_error[..., 1], quantiles, pmf, pmf_error, rao_blackwell=True)
 
 
 def error_of_mean(weight: np.ndarray, away: np.ndarray, family: np.ndarray | None) -> np.ndarray:

@@ -33,6 +33,10 @@ _FEW_ROWS = 4000
 _SHIFTS = 8
 """Places within a rounding cell over which its density is averaged."""
 _FAR = 1e6
+_LEARNED = 10_000
+"""Draws of the flow from which its proposals are learned."""
+_OUTLIER = 50.0
+"""Coordinates beyond which a draw is left out there."""
 
 
 class Flow(Model):
@@ -42,7 +46,8 @@ class Flow(Model):
     log-probability of the cell (Theis, van den Oord and Bethge 2016), and queries integrate over the cell. Rows with
     holes are summed out by completions from the guide, a Gaussian mixture of the training rows, weighted by the flow;
     the weighted mean of their gradients is the gradient of log p(known cells). A flow conditions on nothing in closed
-    form: queries are answered by the guide's proposals, weighted, and by annealing.
+    form: queries are answered by the proposals, weighted, of a guide that is fitted anew to draws of the flow itself,
+    since importance asks for what the flow says and not for what it was told; and by annealing.
 
     See also: Papamakarios, Pavlakou and Murray 2017, Masked autoregressive flow for density estimation; Durkan,
     Bekasov, Murray and Papamakarios 2019, Neural spline flows.
@@ -96,6 +101,7 @@ class Flow(Model):
             self.net = NSF(width, bins=knots, passes=2 if halves else None, **options)
         self.guide_law = Guide(width, components)
         self.rows = 0
+        self._learned: tuple[int, Guide] | None = None
         self.cells = [c for c, cell in enumerate(self.encoder.cells) if cell is not None]
 
     # --- structure and start
@@ -259,16 +265,36 @@ class Flow(Model):
     @torch.no_grad()
     def propose(self, queries: QueryBatch, particles: int) -> RowCloud:
         boxes = Boxes.of(self.encoder, queries, self.encoder.loc.device)
-        z, minus_log_q = self.guide_law.propose(boxes, particles)
+        z, minus_log_q = self._proposals().propose(boxes, particles)
         x = self.encoder.snap(self.encoder.decode(z))
         weight = self._log_flow(z) + minus_log_q + boxes.log_scale[:, None] + boxes.log_readings(x)
         weight = torch.where(torch.isfinite(weight), weight, -torch.inf)
         return RowCloud(queries, x.cpu().numpy(), weight - math.log(particles))
 
+    def _proposals(self) -> Guide:
+        """The guide of the flow as it stands, fitted to its draws once; no random number of the caller's is taken."""
+        stand = sum(parameter._version for parameter in self.parameters())
+        if self._learned is None or self._learned[0] != stand:
+            device = self.encoder.loc.device
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                torch.manual_seed(0)
+                z = self._drawn(_LEARNED).cpu().numpy()
+            guide = self.guide_law
+            z = z[(np.abs(z) < _OUTLIER).all(1)]
+            if len(z) >= 5 * z.shape[1] * self.most_components:
+                guide = Guide(self.schema.width, self.most_components).to(device)
+                guide.fit(z, 0)
+            self._learned = stand, guide
+        return self._learned[1]
+
+    def _drawn(self, draws: int) -> Tensor:
+        """Coordinates `[draws, width]` from the flow."""
+        parts = torch.arange(draws).split(_PIECE)
+        return torch.cat([self.net().sample((len(part),)) for part in parts]).double()
+
     @torch.no_grad()
     def draw(self, draws: int) -> np.ndarray:
-        z = torch.cat([self.net().sample((len(part),)) for part in torch.arange(draws).split(_PIECE)])
-        return self.encoder.snap(self.encoder.decode(z.double())).cpu().numpy()
+        return self.encoder.snap(self.encoder.decode(self._drawn(draws))).cpu().numpy()
 
 
 _PRIMES = [p for p in range(2, 8000) if all(p % q for q in range(2, math.isqrt(p) + 1))]

@@ -1,4 +1,4 @@
-"""The guide: a Gaussian mixture of the training rows, which proposes what a flow cannot condition on."""
+"""The guide: a Gaussian mixture of rows, which proposes what a flow cannot condition on."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _WIDTH = 3.0
 _INFLATED = 1.3
 """Factor on the variances of the mixture, so that proposals are wider than what they stand for."""
 _TINY = 1e-6
+_NUMBERS = 4_000_000
+"""Whitened numbers that are computed at once."""
 _LOG_2PI = math.log(2 * math.pi)
 
 
@@ -111,10 +113,18 @@ class Guide(nn.Module):
     def _responsibility(self, z: Tensor) -> Tensor:
         """log p(component | coordinates `[Q, J, width]`), `[Q, J, K]`."""
         factor = torch.linalg.cholesky(self._covariance())
-        flat = z.reshape(-1, z.shape[-1])
-        error = torch.linalg.solve_triangular(factor, (flat - self.mean[:, None]).mT, upper=False)
-        log_density = -0.5 * error.square().sum(1) - torch.log(factor.diagonal(dim1=1, dim2=2)).sum(1)[:, None]
-        return torch.log_softmax(self.log_share[:, None] + log_density, 0).T.reshape(*z.shape[:-1], -1)
+        # |L^-1 (z - mean)|^2 as one product of all coordinates with all inverse factors.
+        inverse = torch.linalg.inv(factor)
+        whiten = inverse.permute(2, 0, 1).flatten(1)  # [width, K * width]
+        centre = torch.einsum("kij,kj->ki", inverse, self.mean).flatten()
+        constant = self.log_share - torch.log(factor.diagonal(dim1=1, dim2=2)).sum(1)
+        parts = [
+            torch.log_softmax(
+                constant - 0.5 * (part @ whiten - centre).square().unflatten(1, self.mean.shape).sum(-1), 1
+            )
+            for part in z.reshape(-1, z.shape[-1]).split(max(1, _NUMBERS // self.mean.numel()))
+        ]
+        return torch.cat(parts).reshape(*z.shape[:-1], -1)
 
     def _covariance(self) -> Tensor:
         return self.covariance + _TINY * torch.eye(self.mean.shape[1], dtype=torch.float64, device=self.mean.device)

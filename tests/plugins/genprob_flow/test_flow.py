@@ -14,6 +14,7 @@ from genprob.engine.scope import running
 from genprob.errors import UsageError
 from genprob.joint import Joint
 from genprob.query.batch import QueryBatch
+from genprob_flow.boxes import Boxes
 from genprob_flow.flow import Flow
 
 PAIR = Schema((Variable("x", Real()), Variable("p", Positive())))
@@ -255,3 +256,31 @@ def test_constant_columns_and_intervals_are_fitted():
     joint = genprob.fit(data, Flow, steps=20, schema={"u": "interval(0, 1)", "one": "real"}, hidden=(8,))
     drawn = joint.sample(200)["u"].values
     assert ((drawn > 0) & (drawn < 1)).all() and np.isfinite(joint.log_prob(data)["log_prob"].values).all()
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_proposals_are_learned_from_the_flow_and_not_from_its_rows(seed):
+    """A flow that has not learned its rows is answered for as well as one that has."""
+    joint = joint_of(seed=seed)
+    model = joint.model
+    queries = QueryBatch.from_evidence(PAIR, [{"x": x} for x in joint.sample(5, seed=1)["x"].values])
+    ess = []
+    for guide in (model.guide_law, model._proposals()):
+        torch.manual_seed(0)
+        z, minus_log_q = guide.propose(Boxes.of(model.encoder, queries, torch.device("cpu")), 2000)
+        with torch.no_grad():
+            weight = torch.softmax(model._log_flow(z) + minus_log_q, 1)
+        ess.append(float((1 / weight.square().sum(1)).mean()) / 2000)
+    assert ess[1] > max(0.5, 2 * ess[0])
+
+
+def test_learning_proposals_takes_none_of_the_callers_random_numbers():
+    joint = joint_of()
+    first = joint.query("p", {"x": 0.5}, draws=20, seed=4)
+    again = joint.query("p", {"x": 0.5}, draws=20, seed=4)
+    assert (first["posterior"]["p"].values == again["posterior"]["p"].values).all()
+    kept = joint.model._proposals()
+    assert joint.model._proposals() is kept
+    with torch.no_grad():
+        next(joint.model.parameters()).add_(0.1)
+    assert joint.model._proposals() is not kept

@@ -62,3 +62,11 @@ def test_log_density_of_known_columns_is_the_marginal_mixture(guide):
     whole = guide.log_density(rows, torch.ones_like(rows, dtype=torch.bool))
     truth = torch.logsumexp(whole, 0) + torch.log(grid[1] - grid[0])
     assert guide.log_density(z, known).item() == pytest.approx(truth.item(), abs=1e-4)
+
+
+def test_responsibilities_are_those_of_the_mixture(guide):
+    z = torch.as_tensor(np.random.default_rng(5).normal(0, 3, (4, 50, 3)))
+    covariance = guide._covariance()
+    law = torch.distributions.MultivariateNormal(guide.mean, covariance)
+    truth = torch.log_softmax(guide.log_share + law.log_prob(z[..., None, :]), -1)
+    assert torch.allclose(guide._responsibility(z), truth, atol=1e-8)
