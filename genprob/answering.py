@@ -84,7 +84,8 @@ def of_rows(
 
 def _row_chunks(joint: Joint, rows: Any, draws: int) -> Iterator[tuple[np.ndarray, str]]:
     """The cells of rows, part by part, each so long that its answer fits in memory, and what is to be said of them."""
-    size = joint.chunk(max(draws, PARTICLES))
+    # Each part has its price in the file, and is cut further where it is worked out: few draws, long parts.
+    size = max(joint.chunk(max(draws, PARTICLES)), joint.chunk(4 * draws))
     for ds in read_chunks(rows, size, schema=joint.schema, allow_missing=True):
         yield Table.from_dataset(joint.schema, ds, allow_missing=True).values, remark(ds.attrs.get(UNREAD, ()))
 

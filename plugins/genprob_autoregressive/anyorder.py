@@ -23,6 +23,7 @@ from genprob_autoregressive.atoms import Atoms
 from genprob_autoregressive.consistency import disagreement
 from genprob_autoregressive.contexts import NetworkContexts
 from genprob_autoregressive.coordinates import Coordinates
+from genprob_autoregressive.filling import filled
 from genprob_autoregressive.gaussian import Gaussian, Moments
 from genprob_autoregressive.inputs import Inputs
 from genprob_autoregressive.levels import Levels
@@ -53,7 +54,7 @@ class ResidualAnyOrder(Model):
     conditionals away from the Gaussian's: numbers are a mixture of logistics around the Gaussian's mean plus the
     exact values that many rows share, scored by the probability of their cell; categories a softmax around their
     frequencies. Training hides a random part of every row and predicts it; natural holes are never shown nor
-    predicted.
+    predicted, so that a law is that of the rows in which the variable is seen, unless `fill` draws them.
 
     Orders need not agree: the joint is the mixture over orders, and answers say by how much they differ. Several
     networks that begin at different weights and are shown different masks are averaged as joint distributions: what
@@ -70,6 +71,7 @@ class ResidualAnyOrder(Model):
         orders: orders over which log-probabilities are averaged.
         members: networks that are averaged; each costs a fit, and scores evidence anew.
         consistency: weight of the squared disagreement, in nats, of two orders of a pair of cells; 0 for none.
+        fill: learn from holes too, drawn given the rest of their row: for holes that depend on what other columns hold.
     """
 
     inferences: ClassVar[tuple[str, ...]] = ("ml",)
@@ -86,6 +88,7 @@ class ResidualAnyOrder(Model):
         orders: int = 8,
         members: int = 1,
         consistency: float = 0.0,
+        fill: bool = False,
     ) -> None:
         super().__init__(schema)
         if hidden < 1 or blocks < 0 or logistics < 1 or orders < 1 or members < 1:
@@ -95,6 +98,7 @@ class ResidualAnyOrder(Model):
         if not (math.isfinite(consistency) and consistency >= 0):
             raise UsageError(f"consistency={consistency}: must be at least 0")
         self.logistics, self.orders, self.members, self.consistency = logistics, orders, members, consistency
+        self.fill = fill
         self.coordinates = Coordinates(schema)
         self.levels = Levels(schema)
         n, c, width = len(self.coordinates), len(self.levels), self.levels.width
@@ -288,7 +292,7 @@ class ResidualAnyOrder(Model):
 
         The mean over members, each shown cells of its own; less what disagreement costs.
         """
-        found = [self._predicted(batch, m) for m in range(self.members)]
+        found = [self._predicted(filled(self, batch, m) if self.fill else batch, m) for m in range(self.members)]
         if self.consistency:
             cost = torch.stack([disagreement(self, batch, m) for m in range(self.members)]).mean()
             found.append(-self.members * self.consistency * cost.expand(len(batch)))
