@@ -1,7 +1,8 @@
 """Run by the environment's own Python: `python sdv_process.py QUESTIONS.npz ANSWERS.npz`.
 
-SDV's Gaussian copula, its one table model that conditions on given numbers without rejecting what it drew, with its
-defaults. Each query is a condition of its own.
+SDV's Gaussian copula, its one table model that conditions on given numbers without rejecting what it drew. Each query
+is a condition of its own. Its defaults but for two: numbers are neither rounded nor held to the training rows' range,
+for it refuses queries that are outside. What it refuses all the same it answers with rows given nothing, and says so.
 """
 
 from __future__ import annotations
@@ -30,34 +31,37 @@ def main(questions: str, answers: str) -> None:
     table = frame(train, reals)
     kinds = {name: {"sdtype": "numerical" if j < reals else "categorical"} for j, name in enumerate(table)}
     metadata = Metadata.load_from_dict({"tables": {"table": {"columns": kinds}}, "relationships": []})
-    copula = GaussianCopulaSynthesizer(metadata)
+    copula = GaussianCopulaSynthesizer(metadata, enforce_min_max_values=False, enforce_rounding=False)
     copula.fit({"table": table})
     fit_seconds = time.process_time() - start
     rows = frame(asked, reals)
-    drawn, answer_seconds = [], []
+    drawn, answer_seconds, refused = [], [], 0
     for mask in observed:
         start = time.process_time()
         with open(os.devnull, "w") as nowhere:
             shown, sys.stderr = sys.stderr, nowhere  # a bar of progress for every query
             try:
                 filled = [draw(copula, rows.iloc[i][given].to_dict(), draws) for i, given in enumerate(mask)]
+                refused += sum(one is None for one in filled)
+                filled = [draw(copula, {}, draws) if one is None else one for one in filled]
             finally:
                 sys.stderr = shown
         drawn.append(np.stack([numbers(one[rows.columns], reals) for one in filled]))
         answer_seconds.append(time.process_time() - start)
+    print(f"{refused} queries refused", file=sys.stderr)
     np.savez(answers, drawn=np.stack(drawn), answer_seconds=answer_seconds, fit_seconds=fit_seconds)
 
 
 def draw(copula, known, draws):
-    """So many rows with the known cells. Raises RuntimeError where it gives fewer."""
-    if known:
-        told = copula.sample_from_conditions([Condition(known, num_rows=draws, table_name="table")])
-    else:
-        told = copula.sample(draws)
-    (table,) = told.values()
-    if len(table) != draws:
-        raise RuntimeError(f"{len(table)} of {draws} rows for {known}")
-    return table
+    """So many rows with the known cells, or None where it finds fewer."""
+    try:
+        if known:
+            told = copula.sample_from_conditions([Condition(known, num_rows=draws, table_name="table")])
+        else:
+            told = copula.sample(draws)
+    except ValueError:
+        return None
+    return told["table"] if len(told["table"]) == draws else None
 
 
 def frame(table, reals):
