@@ -45,6 +45,14 @@ def markdown(rows: Sequence[Mapping[str, Cell]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
+def rows_of(name: str) -> list[dict[str, str]]:
+    """The rows of a page's table as they stand, so that what is not run anew is kept; none where there is no page."""
+    path = FOLDER / f"{name}.md"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return [dict(zip(table[0], cells, strict=True)) for cells in table[2:]] if table else []
+
+
 def versions(packages: Sequence[str]) -> str:
     """`Python 3.11.7, genprob 0.1.0, ...`."""
     found = [f"Python {platform.python_version()}"]

@@ -83,11 +83,11 @@ def shares_of(path: Path, count: int, *, pilot: int = 64) -> list[float]:
     return found.tolist()
 
 
-def bridge(forward: np.ndarray, backward: np.ndarray) -> tuple[float, float]:
+def bridge(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """log Z(1) / Z(0) and its standard error from log-weights of both directions (Bennett 1976; Shirts et al. 2003).
 
     The number at which both directions agree on how often one overtakes the other; maximum likelihood, and less
-    biased than either.
+    biased than either. Weights lie along the last axis, and axes before it are problems of their own.
 
     >>> rng = np.random.default_rng(0)  # N(0, 1) to N(1, 1) times e^2, in one step
     >>> x, y = rng.normal(size=4000), rng.normal(1, 1, size=4000)
@@ -95,19 +95,22 @@ def bridge(forward: np.ndarray, backward: np.ndarray) -> tuple[float, float]:
     >>> bool(abs(found - 2) < 4 * error < 0.2)
     True
     """
-    n, m = len(forward), len(backward)
+    n, m = forward.shape[-1], backward.shape[-1]
     offset = math.log(n / m)
-    low = min(forward.min(), (-backward).min()) - 50
-    high = max(forward.max(), (-backward).max()) + 50
-    for _ in range(200):
+    finite = np.where(np.isfinite(forward), forward, np.nan)
+    low = np.fmin(np.nanmin(finite, -1), (-backward).min(-1)) - 50
+    high = np.fmax(np.nanmax(finite, -1), (-backward).max(-1)) + 50
+    while np.any(high - low > 1e-10 * np.maximum(1.0, np.abs(high))):
         middle = 0.5 * (low + high)
         # Falls as `middle` grows, and is 0 at the answer.
-        excess = _sigmoid(forward - middle - offset).sum() - _sigmoid(backward + middle + offset).sum()
-        low, high = (middle, high) if excess > 0 else (low, middle)
-    found = 0.5 * (low + high)
-    share = np.concatenate([_sigmoid(forward - found - offset), _sigmoid(backward + found + offset)])
-    information = max(float((share * (1 - share)).sum()), 1e-300)
-    return found, math.sqrt(max(0.0, 1 / information - 1 / n - 1 / m))
+        ahead = _sigmoid(forward - middle[..., None] - offset).sum(-1)
+        above = ahead > _sigmoid(backward + middle[..., None] + offset).sum(-1)
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    found = np.asarray(0.5 * (low + high))
+    sides = (forward - found[..., None] - offset, backward + found[..., None] + offset)
+    share = np.concatenate([_sigmoid(side) for side in sides], -1)
+    information = np.maximum((share * (1 - share)).sum(-1), 1e-300)
+    return found, np.sqrt(np.maximum(0.0, 1 / information - 1 / n - 1 / m))
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -178,7 +181,7 @@ def estimate(
             began = path.step(began, 1.0)
     backward = melt(path, began, shares)
     ahead, back = forward.cpu().numpy(), backward.cpu().numpy()
-    value, error = bridge(ahead, back)
+    value, error = (float(part) for part in bridge(ahead, back))
     optimistic, conservative = _log_mean(ahead), -_log_mean(back)
     reason = _doubt(ahead, back, optimistic, conservative)
     found = (log_first + x for x in (value, optimistic, conservative))

@@ -117,8 +117,11 @@ class HeldChains(Protocol):
         """`[Q, chains, *event]` as rows in data units, `[Q, chains, width]`."""
         ...
 
-    def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
-        """log p(evidence) and its standard error, `[Q]` each; NaN where chains do not tell."""
+    def log_evidence(self, seen: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """log p(evidence) and its standard error, `[Q]` each; NaN where nothing tells.
+
+        `seen [S, Q, chains, *event]` is where the chains have been, steps apart; not all need it.
+        """
         ...
 
 

@@ -30,7 +30,7 @@ def log_evidence(joint: Joint, values: np.ndarray) -> LogEvidence:
     if not isinstance(model, (Scores, Proposes)):
         raise UsageError(
             f"{type(model).__name__} has no log-probability; it can be sampled and queried, and compared by metrics "
-            "of its draws (two_sample, energy_distance)"
+            "of its draws (two_sample, energy_distance); for a likelihood fit another model, as mixture or anyorder"
         )
     parts = [LogEvidence(np.zeros(0), np.zeros(0), "exact")] if not len(values) else []
     for part in joint.chunks(len(values), PARTICLES):

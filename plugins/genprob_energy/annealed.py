@@ -204,7 +204,7 @@ class EnergyChains:
     def rows(self, points: Tensor) -> np.ndarray:
         return self.model.rows(points)
 
-    def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
+    def log_evidence(self, seen: Tensor) -> tuple[np.ndarray, np.ndarray]:
         weight, partition = self.log_weight.cpu().numpy(), self.model.partition()
         value = np.logaddexp.reduce(weight, axis=1) - math.log(weight.shape[1]) - partition.value
         return value, np.hypot(log_mean_error(weight), partition.error)

@@ -113,7 +113,7 @@ class ClampedChains:
     def rows(self, points: Tensor) -> np.ndarray:
         return self.model.rows(points)
 
-    def log_evidence(self) -> tuple[np.ndarray, np.ndarray]:
+    def log_evidence(self, seen: Tensor) -> tuple[np.ndarray, np.ndarray]:
         weight = self.log_weight.cpu().numpy()
         partition = self.model.partition()
         value = np.logaddexp.reduce(weight, axis=1) - math.log(weight.shape[1]) - partition.value

@@ -28,10 +28,18 @@ def normal_scores(draws: Tensor) -> Tensor:
     [0.87, -0.87, 0.0]
     """
     flat = draws.flatten(0, 1).movedim(0, -1).contiguous()
-    ordered = flat.sort(-1).values
-    below = torch.searchsorted(ordered, flat)
-    to = torch.searchsorted(ordered, flat, right=True)
-    rank = 0.5 * (below + to + 1).to(torch.float64)
-    score = torch.special.ndtri((rank - 0.375) / (flat.shape[-1] + 0.25))
+    ordered, index = flat.sort(-1)
+    if (ordered[..., 1:] != ordered[..., :-1]).all():  # no ties (of NaN there may be): the scores are always the same
+        rank = torch.arange(1, flat.shape[-1] + 1, dtype=torch.float64, device=flat.device)
+        score = torch.empty(flat.shape, dtype=torch.float64, device=flat.device)
+        score.scatter_(-1, index, _quantile(rank, flat.shape[-1]).expand(flat.shape))
+    else:
+        below = torch.searchsorted(ordered, flat)
+        to = torch.searchsorted(ordered, flat, right=True)
+        score = _quantile(0.5 * (below + to + 1).to(torch.float64), flat.shape[-1])
     score = torch.where(flat.isnan().any(-1, keepdim=True), torch.nan, score)
     return score.to(draws.dtype).movedim(-1, 0).reshape(draws.shape)
+
+
+def _quantile(rank: Tensor, count: int) -> Tensor:
+    return torch.special.ndtri((rank - 0.375) / (count + 0.25))

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 CHAINS, KEPT = 8, 500
 """Chains of a query, and draws kept of each."""
 MOST_RHAT, LEAST_ESS = 1.01, 100.0
+_SEEN = 64
+"""Positions of a chain from which log-evidences may be told."""
 _NUMBERS = 20_000_000
 """Numbers kept at once."""
 
@@ -80,15 +82,18 @@ class Clamped:
         warmup = max(100, kept * stride // 5)
         kernel, position = chains.kernel(warmup), chains.start()
         memory = kernel.init(position)
-        rows = np.empty((kept, len(queries), self.chains, queries.schema.width))
+        rows, seen = np.empty((kept, len(queries), self.chains, queries.schema.width)), []
         for t in range(warmup + kept * stride):
             position, memory, told = kernel.step(position, memory)
             if t < warmup:
                 if isinstance(kernel, Adaptive):
                     memory = kernel.adapt(position, memory, told)
             elif (t - warmup) % stride == stride - 1:
-                rows[(t - warmup) // stride] = chains.rows(position)
-        log_evidence, error = chains.log_evidence()
+                count = (t - warmup) // stride
+                rows[count] = chains.rows(position)
+                if count % max(1, kept // _SEEN) == 0:
+                    seen.append(position)
+        log_evidence, error = chains.log_evidence(torch.stack(seen))
         worst, worth, each = _mixing(queries, torch.as_tensor(rows))
         share = np.linspace(0, kept - 1, -(-draws // self.chains)).round().astype(int)
         return Answers(

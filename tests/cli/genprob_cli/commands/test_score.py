@@ -48,3 +48,27 @@ def test_variables_that_the_rows_lack_are_named(tmp_path, capsys):
     pd.DataFrame({"x": [1.0, 2.0]}).to_csv(tmp_path / "rows.csv", index=False)
     assert "has no size" in score(capsys, tmp_path / "run", tmp_path / "rows.csv")
     assert json.loads(score(capsys, tmp_path / "run", tmp_path / "rows.csv", "--json"))["absent"] == ["size"]
+
+
+@pytest.mark.parametrize(("model", "options"), [("gsn", {}), ("dae", {"form": "plain"}), ("gan", {"latent": 1})])
+def test_where_there_is_no_law_the_refusal_names_what_there_is(tmp_path, capsys, model, options):
+    rows = np.random.default_rng(0).normal(size=(30, 2)).round(4)
+    pd.DataFrame(rows, columns=["x", "y"]).to_csv(tmp_path / "rows.csv", index=False)
+    genprob.fit(
+        tmp_path / "rows.csv",
+        model,
+        out=tmp_path / "run",
+        steps=2,
+        hidden=(4,),
+        schema={"x": "real", "y": "real"},
+        **options,
+    )
+    if model == "gan":  # its observation model is a law, and is named
+        said = json.loads(score(capsys, tmp_path / "run", tmp_path / "rows.csv", "--json"))
+        assert said["kind"] == "estimate" and said["law"] == "generator+noise"
+        return
+    assert app.run(["score", str(tmp_path / "run"), str(tmp_path / "rows.csv")]) == 2
+    error = " ".join(capsys.readouterr().err.split())
+    for word in ("no log-probability", "two_sample", "energy_distance", "as mixture or anyorder"):
+        assert word in error
+    assert "Traceback" not in error

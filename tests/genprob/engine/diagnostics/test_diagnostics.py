@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from scipy.special import ndtri
 
 from genprob.engine.diagnostics import (
@@ -18,6 +19,7 @@ from genprob.engine.diagnostics import (
     nested_rhat,
     rhat,
 )
+from genprob.engine.diagnostics.normal_scores import normal_scores
 from genprob.errors import UsageError
 
 
@@ -199,3 +201,15 @@ def test_too_little_is_refused():
 def test_ebfmi_falls_with_energies_that_hardly_move():
     fast, slow = (torch.tensor(chains(phi, 2000, 2, 0.0, 11)) for phi in (0.0, 0.95))
     assert float(ebfmi(fast).min()) == pytest.approx(2, abs=0.2) and float(ebfmi(slow).max()) < 0.2
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_normal_scores_are_quantiles_of_mean_ranks(ties):
+    draws = torch.randn(40, 3, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    draws = draws.round() if ties else draws
+    for column in range(2):
+        rank = stats.rankdata(draws[..., column].flatten())
+        truth = stats.norm.ppf((rank - 0.375) / (120 + 0.25))
+        assert np.allclose(normal_scores(draws)[..., column].flatten(), truth)
+    draws[3, 1, 0] = torch.nan
+    assert normal_scores(draws)[..., 0].isnan().all() and not normal_scores(draws)[..., 1].isnan().any()

@@ -184,6 +184,26 @@ def test_an_analytic_gradient_is_the_same_step(build):
     torch.testing.assert_close(*steps)
 
 
+def test_a_lasting_density_is_asked_less_often_and_gives_the_same_chain():
+    start, found, asked = torch.randn(4, 9, 3).double(), [], []
+    for lasting in (False, True):
+        count = [0]
+
+        def known(x, count=count):
+            count[0] += 1
+            return gaussian(x), -x @ PRECISION
+
+        kernel = HMC(gaussian, 3, warmup=20, value_and_gradient=known, lasting=lasting)
+        torch.manual_seed(1)
+        at, memory = start, kernel.init(start)
+        for _ in range(60):
+            at, memory, metrics = kernel.step(at, memory)
+            memory = kernel.adapt(at, memory, metrics)
+        found.append(at)
+        asked.append(count[0])
+    assert torch.equal(*found) and asked[0] - asked[1] == 59
+
+
 def test_mala_is_hmc_of_one_leapfrog():
     at, steps = torch.randn(50, 3).double(), []
     for kernel in (HMC(gaussian, 1, size=0.8), MALA(gaussian, size=0.8)):
