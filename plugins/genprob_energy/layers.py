@@ -20,6 +20,7 @@ from genprob.query.batch import QueryBatch
 from genprob.query.likelihood import log_ceiling, log_likelihood
 from genprob.query.log_evidence import LogEvidence
 from genprob_energy import evidence, marginal
+from genprob_energy.frequencies import apart
 from genprob_energy.machine import BlockGibbs, Machine, MachinePath, TemperedGibbs
 from genprob_energy.partitioned import Partitioned
 from genprob_energy.stored import Stored
@@ -171,6 +172,11 @@ class Layers(Partitioned):
             more.append(points)
         self.stored.fill(torch.cat(more))
         return found if exact is None else exact
+
+    def remarks(self, batch: Batch) -> list[str]:
+        """The partition function, and the column whose frequencies the fitted law misses most, if it does."""
+        said = apart(self.stored.reservoir, batch) if self.stored.known else ""
+        return [*super().remarks(batch), *([said] if said else [])]
 
     def summed(self) -> Partition | None:
         """The partition function by enumeration of the visible states, None where they are too many."""
