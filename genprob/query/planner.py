@@ -157,6 +157,10 @@ class Planner:
                 offers = [said[id(words[q])] for q in members]
                 final.take(index, name, offers, answers)
                 failed += [q for q, why in zip(members, answers.failures, strict=True) if why]
+                hopeless = answers.ess * ESCALATION < getattr(self.strategies[name], "least_ess", 0.0)
+                for q in index[hopeless & np.array([bool(why) for why in answers.failures])].tolist():
+                    # More of the same would fail as well, at eight times the price.
+                    attempts[q] = [a for t, a in enumerate(attempts[q]) if t <= turn or a[0] != name]
             turn += 1
             pending = [q for q in sorted(failed) if turn < len(attempts[q]) and not final.impossible(q)]
         if not lenient:

@@ -85,7 +85,8 @@ class Answers:
 class Strategy(Protocol):
     """One way to answer queries; it looks at capabilities, never at class names.
 
-    One that has an attribute `roles`, True, is also asked queries that name variables which the model declares.
+    One that has an attribute `roles`, True, is also asked queries that name variables which the model declares. One
+    that has a number `least_ess` fails below that effective size: where a larger budget cannot reach it, it gets none.
     """
 
     name: str

@@ -34,6 +34,7 @@ class Importance:
 
     name = "importance"
     roles = True
+    least_ess = LEAST_ESS
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Proposes):

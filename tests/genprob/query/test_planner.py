@@ -158,6 +158,17 @@ def test_a_larger_budget_may_be_enough(joint, only):
     assert (answer.attrs["tries"], answer.attrs["strategy"], answer.attrs["computation"]) == (2, "first", "ok")
 
 
+def test_a_larger_budget_is_not_tried_where_it_cannot_do(joint, only):
+    """A hundredth of what is needed is not made up for by eight times the budget; a quarter is."""
+    for ess, calls in ((1.0, [(1, None)]), (25.0, [(1, None), (1, 8192)])):
+        first, second = fake("first", failures=("few",) * 9, ess=ess), fake("second", value=2.0)
+        first.least_ess = 100.0
+        only(first, second)
+        answer = joint.query(["x"], {"g": "a"}, draws=4)
+        assert first.calls == calls and second.calls == [(1, None)]
+        assert (answer.attrs["tries"], answer.attrs["strategy"]) == (len(calls) + 1, "second")
+
+
 def test_only_the_queries_that_failed_are_tried_again(joint, only):
     class Half(fake("half")):
         def answer(self, joint, queries, draws, budget):
