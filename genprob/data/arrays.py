@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from genprob.data.dims import columns
 from genprob.errors import DataError
 
 
@@ -95,8 +96,8 @@ def decoded(ds: xr.Dataset) -> xr.Dataset:
     """
     if any("_FillValue" in v.attrs or "missing_value" in v.attrs for v in ds.variables.values()):
         ds = xr.decode_cf(ds, decode_timedelta=False, decode_times=False)
-    flagged: dict[Hashable, xr.DataArray] = {}
-    for name, v in ds.data_vars.items():
+    flagged: dict[Hashable, xr.Variable] = {}
+    for name, v in columns(ds).items():
         if "flag_values" in v.attrs and "flag_meanings" in v.attrs and v.dtype.kind in "iuf":
             levels = _flag_labels(v.attrs)
             flags = np.atleast_1d(v.attrs["flag_values"])
@@ -105,7 +106,7 @@ def decoded(ds: xr.Dataset) -> xr.Dataset:
                 for flag, level in zip(flags, levels, strict=True):
                     names[v.values == flag] = level
                 attrs = {k: a for k, a in v.attrs.items() if k not in ("flag_values", "flag_meanings", "labels")}
-                flagged[name] = xr.DataArray(names, dims=v.dims, attrs={**attrs, "levels": levels})
+                flagged[name] = xr.Variable(v.dims, names, {**attrs, "levels": levels})
     return ds.assign(flagged)
 
 

@@ -9,6 +9,15 @@ import xarray as xr
 from genprob.errors import DataError, UsageError
 
 
+def columns(ds: xr.Dataset) -> dict[Hashable, xr.Variable]:
+    """The data variables by name, without coordinates: `ds.data_vars` takes time squared in their number.
+
+    >>> [(name, v.dims) for name, v in columns(xr.Dataset({"x": ("t", [1.0])}, {"t": [5]})).items()]
+    [('x', ('t',))]
+    """
+    return {name: ds.variables[name] for name in ds.data_vars}
+
+
 def sample_dimension(ds: xr.Dataset, wanted: str | None = None) -> Hashable:
     """The wanted dimension if the data have it, else the first that all variables share.
 
@@ -21,11 +30,12 @@ def sample_dimension(ds: xr.Dataset, wanted: str | None = None) -> Hashable:
         raise DataError(f"{ds.attrs.get('source', 'data')}: holds no variable")
     if wanted is not None and wanted in ds.dims:
         return wanted
-    shared = [d for d in next(iter(ds.data_vars.values())).dims if all(d in v.dims for v in ds.data_vars.values())]
+    variables = columns(ds)
+    shared = [d for d in next(iter(variables.values())).dims if all(d in v.dims for v in variables.values())]
     if shared:
         return shared[0]
-    first, dims = next((str(name), v.dims) for name, v in ds.data_vars.items())
-    for name, v in ds.data_vars.items():
+    first, dims = next((str(name), v.dims) for name, v in variables.items())
+    for name, v in variables.items():
         if not set(dims) & set(v.dims):
             other = f"{str(name)!r} (dims {_listed(v.dims)})"
             raise DataError(
@@ -34,7 +44,7 @@ def sample_dimension(ds: xr.Dataset, wanted: str | None = None) -> Hashable:
             )
     raise DataError(
         f"{ds.attrs.get('source', 'data')}: no dimension is shared by all variables "
-        f"({', '.join(f'{name} {_listed(v.dims)}' for name, v in ds.data_vars.items())})"
+        f"({', '.join(f'{name} {_listed(v.dims)}' for name, v in variables.items())})"
     )
 
 
@@ -42,7 +52,7 @@ def require_dimension(ds: xr.Dataset, wanted: str) -> str:
     """The wanted sample dimension. Raises `UsageError` if no variable has it, `DataError` if some lack it."""
     if wanted not in ds.dims:
         raise UsageError(f"sample_dim={wanted!r}: the data have the dimensions {_listed(tuple(ds.dims))}")
-    lacking = [str(name) for name, v in ds.data_vars.items() if wanted not in v.dims]
+    lacking = [str(name) for name, v in columns(ds).items() if wanted not in v.dims]
     if lacking:
         raise DataError(
             f"{ds.attrs.get('source', 'data')}: variables {', '.join(map(repr, lacking))} lack the sample dimension "

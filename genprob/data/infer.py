@@ -12,14 +12,14 @@ import xarray as xr
 from genprob.data import dates
 from genprob.data.codec import OFF_GRID, column, labels
 from genprob.data.coordinates import Label, coordinates
-from genprob.data.dims import require_dimension, sample_dimension
+from genprob.data.dims import columns, require_dimension, sample_dimension
 from genprob.data.grid import DECIMALS, decimal_grid
 from genprob.data.known import Known
 from genprob.data.measure import Cell, Counting, Lebesgue, Measure
 from genprob.data.object_cells import nothing_known, tidy
 from genprob.data.origin import Origin, of_dataset, plain
 from genprob.data.schema import Schema, Variable
-from genprob.data.statement import Statement, advice
+from genprob.data.statement import Statement, advice, refuse
 from genprob.data.support import Binary, Categorical, Count, Positive, Real, Support
 from genprob.errors import DataError, UsageError
 
@@ -78,10 +78,14 @@ def infer_schema(ds: xr.Dataset, partial: Any = None, sample_dim: str | None = N
     if known.schema is not None:
         coords = known.schema.coords or _coords(ds, known.schema.variables)
         return Schema(tuple(_stated(v, ds, dim, origin) for v in known.schema), dim, coords)
-    variables = [
-        _inferred(str(name), data.transpose(dim, ...), known.stated.get(str(name), Statement()), origin)
-        for name, data in ds.data_vars.items()
-    ]
+    variables, faults = [], {}
+    for key, data in columns(ds).items():
+        name = str(key)
+        try:
+            variables.append(_inferred(name, data.transpose(dim, ...), known.stated.get(name, Statement()), origin))
+        except DataError as fault:
+            faults[name] = fault
+    refuse(faults)
     return Schema(tuple(variables), dim, _coords(ds, variables))
 
 
@@ -223,7 +227,7 @@ def _numbering(array: np.ndarray) -> str:
     return "; goes up by one from row to row: if it numbers the rows, ignore it" if counts else ""
 
 
-def _inferred(name: str, data: xr.DataArray, said: Statement, origin: Origin) -> Variable:
+def _inferred(name: str, data: xr.Variable, said: Statement, origin: Origin) -> Variable:
     array = tidy(data.values, name, origin, categorical=said.ignored or isinstance(said.support, Categorical))
     dims = (*map(str, data.dims[1:]), *(f"{name}_dim_{k}" for k in range(array.ndim - data.ndim)))
     levels = list(map(str, data.attrs.get("levels", ())))
@@ -276,7 +280,7 @@ def _stated(variable: Variable, ds: xr.Dataset, dim: str, origin: Origin) -> Var
     """A variable of a schema that was given, its open levels filled in, checked against the data."""
     if variable.role == "ignored" or variable.name not in ds.variables:
         return variable
-    data = ds[variable.name].transpose(dim, ...)
+    data = ds.variables[variable.name].transpose(dim, ...)
     array = tidy(data.values, variable.name, origin, categorical=isinstance(variable.support, Categorical))
     if nothing_known(array):
         raise DataError(

@@ -12,11 +12,11 @@ import xarray as xr
 
 from genprob.data import arrays, delimited, frames
 from genprob.data.codec import column, labels
-from genprob.data.dims import require_dimension, sample_dimension
+from genprob.data.dims import columns, require_dimension, sample_dimension
 from genprob.data.known import Known
 from genprob.data.object_cells import nothing_known, tidy
 from genprob.data.origin import FIRST_LINE, Origin, of_dataset
-from genprob.data.statement import advice
+from genprob.data.statement import advice, refuse
 from genprob.data.strangers import UNREAD, refuse_slip
 from genprob.data.support import Categorical
 from genprob.errors import DataError, UsageError
@@ -224,7 +224,8 @@ def _finished(
     origin = of_dataset(ds, dim)
     renamed = ds.rename({name: str(name) for name in ds.variables if not isinstance(name, str)})
     out: dict[str, xr.Variable] = {}
-    for key, data in renamed.data_vars.items():
+    empty: dict[str, DataError] = {}
+    for key, data in columns(renamed).items():
         name = str(key)
         moved = data.transpose(dim, ...)
         array = tidy(moved.values, name, origin, known.labelled(name))
@@ -238,12 +239,13 @@ def _finished(
                     "correct these cells or leave them blank"
                 )
         if whole and known.schema is None and not known.ignored(name) and nothing_known(array):
-            raise DataError(
+            empty[name] = DataError(
                 f"{source}: variable {name!r} has no known cell; drop it, or ignore it ({advice(name, 'ignore')})"
             )
         extra = tuple(f"{name}_dim_{k}" for k in range(array.ndim - moved.ndim))  # arrays found inside object cells
         attrs = {**data.attrs, "units": "s"} if moved.dtype.kind == "m" else data.attrs
         out[name] = xr.Variable((*moved.dims, *extra), array, attrs)
+    refuse(empty)
     return xr.Dataset(out, coords=renamed.coords, attrs=ds.attrs)
 
 
@@ -269,7 +271,7 @@ def _selected(ds: xr.Dataset, known: Known, allow_missing: bool, source: str) ->
 def _check(ds: xr.Dataset, known: Known) -> None:
     """Every stated support holds the values of its variable."""
     origin = of_dataset(ds, sample_dimension(ds, known.sample_dim))
-    for name, data in ds.data_vars.items():
+    for name, data in columns(ds).items():
         variable = known.variable(str(name))
         if variable is not None and not (isinstance(variable.support, Categorical) and not variable.support.levels):
             column(variable, data.values, origin)

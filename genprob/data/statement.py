@@ -11,7 +11,7 @@ from genprob.data import measure, support
 from genprob.data.measure import Measure
 from genprob.data.schema import ROLES, Variable
 from genprob.data.support import Support
-from genprob.errors import UsageError
+from genprob.errors import DataError, UsageError
 
 _KEYS = ("support", "measure", "unit", "role")
 _IGNORE = ("ignore", "ignored")
@@ -52,6 +52,28 @@ def advice(name: str, what: str) -> str:
     option, text = ("--ignore", name) if what in _IGNORE else ("--support", f"{name}={what}")
     quoted = shlex.quote(text)
     return f"schema={{{name!r}: {what!r}}}, or {option} {quoted if quoted != text else repr(text)}"
+
+
+def refuse(faults: Mapping[str, DataError]) -> None:
+    """Raises what is wrong with variables, by name: the first fault in full, and how to do without all of them.
+
+    >>> refuse({"id": DataError("t.csv: variable 'id' looks like an id"), "y": DataError("t.csv: 'y' is empty")})
+    Traceback (most recent call last):
+        ...
+    genprob.errors.DataError: t.csv: variable 'id' looks like an id. Refused as well: 'y'; to do without all of them:
+    schema={'id': 'ignore', 'y': 'ignore'}, or --ignore id --ignore y
+    """
+    if not faults:
+        return
+    first, *others = faults
+    if not others:
+        raise faults[first]
+    spoken = ", ".join(f"{name!r}: 'ignore'" for name in faults)
+    typed = " ".join(f"--ignore {shlex.quote(name)}" for name in faults)
+    raise DataError(
+        f"{faults[first]}. Refused as well: {', '.join(map(repr, others))}; to do without all of them: "
+        f"schema={{{spoken}}}, or {typed}"
+    )
 
 
 def _statement(name: str, what: Any) -> Statement:

@@ -74,7 +74,10 @@ class Table:
         for variable in schema:
             if variable.name in absent:
                 continue
-            array = _event_array(variable, ds[variable.name], str(dim), origin, schema.labels)
+            cells = ds.variables[variable.name]
+            if variable.shape:
+                cells = in_order(ds[variable.name], schema.labels, origin).variable
+            array = _event_array(variable, cells, str(dim), origin)
             numbers, remarks = column(variable, array, origin, strict)
             values[:, schema.slices[variable.name]] = numbers.reshape(rows, variable.size)
             notes += remarks
@@ -123,15 +126,13 @@ def _attributes(variable: Variable) -> dict[str, object]:
     return attributes
 
 
-def _event_array(
-    variable: Variable, data: xr.DataArray, dim: str, origin: Origin, labels: dict[str, np.ndarray]
-) -> np.ndarray:
-    """The variable's cells as `[row, *event]` in the order of its dims, and of their labels."""
+def _event_array(variable: Variable, data: xr.Variable, dim: str, origin: Origin) -> np.ndarray:
+    """The variable's cells as `[row, *event]` in the order of its dims."""
     if dim not in data.dims:
         raise DataError(f"{origin.source}: variable {variable.name!r} has dims {data.dims}, without {dim!r}")
     event = tuple(str(d) for d in data.dims if d != dim)
     order = variable.dims if set(variable.dims) == set(event) else event
-    array = in_order(data, labels, origin).transpose(dim, *order).values
+    array = data.transpose(dim, *order).values
     if array.shape[1:] != variable.shape:
         raise DataError(
             f"{origin.source}: variable {variable.name!r} has the event shape {array.shape[1:]}, "

@@ -221,9 +221,13 @@ def covariance_parameters(mixture: Mixture, target: Tensor) -> dict[str, Tensor]
     if mixture.covariance_form == "full":
         # max of -log|S| - tr(S^-1 T) under S >= diag(floor): clip the eigenvalues of the whitened target
         root = floor.sqrt()
-        values, vectors = torch.linalg.eigh(target / (root[:, None] * root))
-        clipped = (vectors * values.clamp(min=1.0)[:, None, :]) @ vectors.mT
-        factor = torch.linalg.cholesky(clipped * (root[:, None] * root))
+        factor = target.clone()
+        low = torch.linalg.cholesky_ex(target - torch.diag(floor)).info != 0  # most lie above the floor already
+        if bool(low.any()):
+            values, vectors = torch.linalg.eigh(target[low] / (root[:, None] * root))
+            clipped = (vectors * values.clamp(min=1.0)[:, None, :]) @ vectors.mT
+            factor[low] = clipped * (root[:, None] * root)
+        factor = torch.linalg.cholesky(factor)
         diagonal = torch.diag_embed(factor.diagonal(dim1=-2, dim2=-1).log())
         return {"factor": torch.tril(factor, -1) + diagonal}
     if mixture.covariance_form == "diagonal":

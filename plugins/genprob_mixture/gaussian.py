@@ -15,7 +15,8 @@ from genprob_mixture.patterns import Patterns
 LOG_2PI = math.log(2 * math.pi)
 _CHUNK_BYTES = 2 * 2**20
 WIDE = 32
-"""Above this many columns quadratic features cost more memory than whitening row by row."""
+"""Above this many columns quadratic features cost more memory than whitening row by row, and sweeping column by column
+more time than a factorisation a pattern."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ def sweep(covariance: Tensor, masks: Tensor) -> Swept:
     factorisation spends most of its time in call overhead.
     """
     components, d, _ = covariance.shape
+    if d > WIDE:
+        return _sweep_wide(covariance, masks)
     spread = covariance.permute(1, 2, 0)[:, :, None].expand(d, d, len(masks), components)
     matrix = spread.clone(memory_format=torch.contiguous_format)
     logdet = covariance.new_zeros(len(masks), components)
@@ -73,6 +76,26 @@ def sweep(covariance: Tensor, masks: Tensor) -> Swept:
         swept = torch.where(on, scaled, column)
         swept[j] = torch.where(on, -1 / pivot, column[j])
         matrix[j], matrix[:, j] = swept, swept
+    return Swept(matrix, logdet, masks)
+
+
+def _sweep_wide(covariance: Tensor, masks: Tensor) -> Swept:
+    """The same by blocks, one pattern after the other."""
+    components, d, _ = covariance.shape
+    matrix = covariance.new_empty(d, d, len(masks), components)
+    logdet = covariance.new_empty(len(masks), components)
+    for p, mask in enumerate(masks):
+        known, unknown = torch.nonzero(mask)[:, 0], torch.nonzero(~mask)[:, 0]
+        factor = torch.linalg.cholesky(covariance[:, known[:, None], known])
+        across = covariance[:, known[:, None], unknown]
+        slope = torch.cholesky_solve(across, factor)
+        swept = torch.empty_like(covariance)
+        swept[:, known[:, None], known] = -torch.cholesky_inverse(factor)
+        swept[:, known[:, None], unknown] = slope
+        swept[:, unknown[:, None], known] = slope.mT
+        swept[:, unknown[:, None], unknown] = covariance[:, unknown[:, None], unknown] - across.mT @ slope
+        matrix[:, :, p] = swept.permute(1, 2, 0)
+        logdet[p] = 2 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
     return Swept(matrix, logdet, masks)
 
 

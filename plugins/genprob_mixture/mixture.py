@@ -40,7 +40,8 @@ class Mixture(Model):
 
     Arguments:
         components: number of components; None chooses it by held-out likelihood.
-        covariance: `full`, `diagonal` or `low-rank` (factors plus a diagonal) over the real columns.
+        covariance: `full`, `diagonal` or `low-rank` (factors plus a diagonal) over the real columns; None takes full
+            ones, and where there are fewer than ten rows for each real column full or low-rank by held-out likelihood.
         rank: number of factors of a low-rank covariance.
         shrinkage: pseudo-rows by which each covariance is drawn towards the components' common one; None takes
             twice the number of real columns plus four.
@@ -57,7 +58,7 @@ class Mixture(Model):
         schema: Schema,
         *,
         components: int | None = None,
-        covariance: str = "full",
+        covariance: str | None = None,
         rank: int = 4,
         shrinkage: float | None = None,
         smoothing: float = 1.0,
@@ -68,7 +69,7 @@ class Mixture(Model):
         super().__init__(schema)
         if components is not None and components < 1:
             raise UsageError(f"components={components}: a mixture has at least one component")
-        if covariance not in COVARIANCES:
+        if covariance not in (None, *COVARIANCES):
             raise UsageError(f"covariance {covariance!r} is not one of: {', '.join(COVARIANCES)}")
         for name, value in {"shrinkage": shrinkage or 0.0, "smoothing": smoothing, "ridge": ridge}.items():
             if not (math.isfinite(value) and value >= 0):
@@ -76,7 +77,7 @@ class Mixture(Model):
         if rank < 1 or restarts < 1:
             raise UsageError(f"rank={rank}, restarts={restarts}: both must be at least 1")
         self.components = components
-        self.covariance_form = covariance
+        self.asked_form, self.covariance_form = covariance, covariance or "full"
         self.encoder = Encoder(schema, transform=transform)
         self.tables = Tables.of(schema)
         d = len(self.encoder)
@@ -97,11 +98,12 @@ class Mixture(Model):
     # --- structure and parameters
 
     def structure(self) -> dict[str, Any]:
-        return {"components": self.components}
+        return {"components": self.components, "covariance": self.covariance_form}
 
     def build(self, structure: dict[str, Any]) -> None:
-        """Allocates the parameters of K components."""
+        """Allocates the parameters of K components with covariances of one form."""
         self.components = k = int(structure["components"])
+        self.covariance_form = structure.get("covariance", self.covariance_form)
         self._require_memory(k)
         d, c, device = len(self.encoder), len(self.tables.counts), self.floor.device
 
@@ -109,6 +111,8 @@ class Mixture(Model):
             return nn.Parameter(torch.zeros(*shape, dtype=torch.float64, device=device))
 
         self.logits, self.mean = parameter(k), parameter(k, d)
+        for name in ("factor", "log_scale", "loading"):
+            self._parameters.pop(name, None)
         if self.covariance_form == "full":
             self.factor = parameter(k, d, d)
         elif self.covariance_form == "diagonal":
@@ -136,10 +140,9 @@ class Mixture(Model):
         self._set_floor(values, observed)
         rows = self.rows(batch)
         self._set_marginals(rows)
-        if self.components is None:
-            count, note = start.choose_components(self, batch, seed=seed)
-            self.build({"components": count})
-            notes.append(note)
+        structure, note = start.choose(self, batch, seed=seed)
+        self.build(structure)
+        notes += [note] if note else []
         assert self.components is not None
         if self.components > len(batch):
             notes.append(f"components reduced from {self.components} to the number of rows, {len(batch)}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _START_ROWS = 20_000
 _CHOICE_ROWS = 8_000
 _CUT = 5.0
+_FEW = 10
+"""Rows for each real column, below which full covariances have to prove themselves."""
 _GRID = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 
 
@@ -39,40 +42,70 @@ def place(mixture: Mixture, batch: Batch, *, seed: int) -> None:
     mixture.load_state_dict(best[1])
 
 
-def choose_components(mixture: Mixture, batch: Batch, *, seed: int) -> tuple[int, str]:
-    """The number of components of greatest held-out log-likelihood along a grid, and a line that says so.
+def choose(mixture: Mixture, batch: Batch, *, seed: int) -> tuple[dict[str, Any], str]:
+    """The structure of greatest held-out log-likelihood, and a line that says so: components and covariances.
 
-    At most 8,000 rows, a fifth of them held out; numbers are compared row by row, and the search stops after three in
-    a row that do worse.
+    What the user has not said is tried: numbers of components along a grid, until three in a row do worse, and where
+    rows are few for their columns low-rank covariances beside full ones. At most 8,000 rows, a fifth of them held
+    out; candidates are compared row by row.
     """
     rng = np.random.default_rng(seed)
     sample = _some(batch, _CHOICE_ROWS, rng)
-    n = len(sample)
-    if n < 20:
-        return 1, f"1 component: {n} rows are too few to choose by"
+    n, d = len(sample), len(mixture.encoder)
+    sparing = n < _FEW * d and d > 2 * mixture.rank + 1  # with fewer columns factors are no fewer numbers
+    forms = [mixture.asked_form] if mixture.asked_form else ["full", "low-rank"] if sparing else ["full"]
+    counts = _GRID if mixture.components is None else (mixture.components,)
+    if n < 20 or (len(forms) == 1 and len(counts) == 1):
+        structure = {"components": counts[0], "covariance": forms[-1]}
+        return structure, f"1 component: {n} rows are too few to choose by" if len(counts) > 1 else ""
     order = torch.as_tensor(rng.permutation(n), device=batch.values.device)
     held, kept = sample.take(order[: n // 5]), sample.take(order[n // 5 :])
     rows, test = mixture.rows(kept), mixture.rows(held)
-    scores: dict[int, float] = {}
-    best, own, worse = 0, torch.zeros(0), 0
-    for count in _GRID:
-        if count > len(kept) // 4:
-            break
-        trial = copy.deepcopy(mixture)
-        trial.build({"components": count})
-        _from_clusters(trial, rows, int(rng.integers(2**31)))
-        climb(trial, rows, 60, 2e-4)
-        found = log_density(trial, test)
-        scores[count] = float(found.mean())
-        # A row that no component expects must not decide for all: differences are cut at a few nats.
-        better = not best or float((found - own).clamp(-_CUT, _CUT).mean()) > 0
-        best, own, worse = (count, found, 0) if better else (best, own, worse + 1)
-        if worse == 3:
-            break
-    tried = ", ".join(f"{k}: {v:.3f}" for k, v in scores.items())
-    plural = "component" if best == 1 else "components"
+    best: _Trial | None = None
+    scores: dict[str, dict[int, float]] = {}
+    for form in forms:
+        own: _Trial | None = None
+        worse = 0
+        for count in counts:
+            if count > len(kept) // 4 and len(counts) > 1:
+                break
+            trial = copy.deepcopy(mixture)
+            trial.build({"components": min(count, len(kept)), "covariance": form})
+            _from_clusters(trial, rows, int(rng.integers(2**31)))
+            climb(trial, rows, 60, 2e-4)
+            found = _Trial(count, form, log_density(trial, test))
+            scores.setdefault(form, {})[count] = float(found.scores.mean())
+            own, worse = (found, 0) if own is None or found.beats(own) else (own, worse + 1)
+            if worse == 3:
+                break
+        assert own is not None
+        best = own if best is None or own.beats(best) else best
+    assert best is not None
+    several = len(forms) > 1
+    tried = "; ".join(
+        f"{form} " * several + ", ".join(f"{k}: {v:.3f}" for k, v in found.items()) for form, found in scores.items()
+    )
+    what = f"{best.components} {'component' if best.components == 1 else 'components'}"
+    what += f" of {best.covariance} covariance" * several
     how = f"{len(held)} of {n} rows held out and compared one by one, their means are {tried}"
-    return best, f"{best} {plural} by held-out log-likelihood ({how})"
+    return best.structure, f"{what} by held-out log-likelihood ({how})"
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A structure, and the log-likelihood of each held-out row."""
+
+    components: int
+    covariance: str
+    scores: Tensor
+
+    def beats(self, other: _Trial) -> bool:
+        """A row that no component expects must not decide for all: differences are cut at a few nats."""
+        return float((self.scores - other.scores).clamp(-_CUT, _CUT).mean()) > 0
+
+    @property
+    def structure(self) -> dict[str, Any]:
+        return {"components": self.components, "covariance": self.covariance}
 
 
 def climb(mixture: Mixture, rows: Rows, steps: int, tolerance: float) -> float:

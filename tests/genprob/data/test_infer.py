@@ -226,3 +226,11 @@ def test_every_cell_of_diamonds_comes_back_bit_for_bit():
 
 def test_scalars_of_a_binary_stay_binary():
     assert one([1, 1, 1]).support == Binary()
+
+
+def test_all_refused_variables_are_named_at_once():
+    ids = [f"p{k}" for k in range(200)]
+    with pytest.raises(DataError, match=r"'code' looks like an id.*as well: 'who'.*--ignore code --ignore who"):
+        infer_schema(read({"code": ids, "who": ids[::-1], "x": np.arange(200.0)}))
+    with pytest.raises(DataError, match=r"'a' has no known cell.*as well: 'b'"):
+        read({"a": [""] * 9, "b": [np.nan] * 9, "x": np.arange(9.0)})

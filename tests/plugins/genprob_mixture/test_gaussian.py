@@ -21,7 +21,7 @@ def masks(d, rng):
     return out
 
 
-@pytest.mark.parametrize("components, d", [(1, 1), (1, 4), (3, 1), (4, 5)])
+@pytest.mark.parametrize("components, d", [(1, 1), (1, 4), (3, 1), (4, 5), (2, gaussian.WIDE + 1)])
 def test_sweeping_splits_every_mask_as_inverses_do(components, d):
     _, covariance = spheres(components, d)
     known = masks(d, np.random.default_rng(1))
