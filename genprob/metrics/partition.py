@@ -100,7 +100,7 @@ def bridge(forward: np.ndarray, backward: np.ndarray) -> tuple[np.ndarray, np.nd
     finite = np.where(np.isfinite(forward), forward, np.nan)
     low = np.fmin(np.nanmin(finite, -1), (-backward).min(-1)) - 50
     high = np.fmax(np.nanmax(finite, -1), (-backward).max(-1)) + 50
-    while np.any(high - low > 1e-10 * np.maximum(1.0, np.abs(high))):
+    while np.any(high - low > 1e-9 * np.maximum(1.0, np.abs(high))):
         middle = 0.5 * (low + high)
         # Falls as `middle` grows, and is 0 at the answer.
         ahead = _sigmoid(forward - middle[..., None] - offset).sum(-1)

@@ -29,17 +29,14 @@ def normal_scores(draws: Tensor) -> Tensor:
     """
     flat = draws.flatten(0, 1).movedim(0, -1).contiguous()
     ordered, index = flat.sort(-1)
-    if (ordered[..., 1:] != ordered[..., :-1]).all():  # no ties (of NaN there may be): the scores are always the same
-        rank = torch.arange(1, flat.shape[-1] + 1, dtype=torch.float64, device=flat.device)
-        score = torch.empty(flat.shape, dtype=torch.float64, device=flat.device)
-        score.scatter_(-1, index, _quantile(rank, flat.shape[-1]).expand(flat.shape))
-    else:
-        below = torch.searchsorted(ordered, flat)
-        to = torch.searchsorted(ordered, flat, right=True)
-        score = _quantile(0.5 * (below + to + 1).to(torch.float64), flat.shape[-1])
+    count = flat.shape[-1]
+    place = torch.arange(count, device=flat.device).expand(flat.shape)
+    edge = torch.ones_like(ordered[..., :1], dtype=torch.bool)
+    other = ordered[..., 1:] != ordered[..., :-1]
+    # Chains that stand still make many ties: the first and the last place of each run, without a search for them.
+    first = place.where(torch.cat([edge, other], -1), 0).cummax(-1).values
+    last = place.where(torch.cat([other, edge], -1), count).flip(-1).cummin(-1).values.flip(-1)
+    rank = 0.5 * (first + last).to(torch.float64) + 1
+    score = torch.empty_like(rank).scatter_(-1, index, torch.special.ndtri((rank - 0.375) / (count + 0.25)))
     score = torch.where(flat.isnan().any(-1, keepdim=True), torch.nan, score)
     return score.to(draws.dtype).movedim(-1, 0).reshape(draws.shape)
-
-
-def _quantile(rank: Tensor, count: int) -> Tensor:
-    return torch.special.ndtri((rank - 0.375) / (count + 0.25))
