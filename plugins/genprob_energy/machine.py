@@ -181,41 +181,32 @@ class TemperedGibbs:
     Arguments:
         machine: the law that is left invariant.
         shares: falling from 1; the last may be 0, where units are independent.
-        evidence: of each chain, all dimensions of chains taken as one, held at every share; or None.
     """
 
     machine: Machine
     shares: tuple[float, ...]
-    evidence: Evidence | None = None
 
     def init(self, position: Tensor) -> Memory:
         return {"hotter": position.expand(len(self.shares) - 1, *position.shape).clone(), "steps": 0}
 
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
-        count, width = len(self.shares), position.shape[-1]
-        # The copies of a chain lie side by side, as those of its evidence do.
-        now = torch.cat([position[None], memory["hotter"]]).reshape(count, -1, width).movedim(0, 1).flatten(0, 1)
-        chains = len(now) // count
-        held = None if self.evidence is None else self.evidence.repeat(count)
-        if held is not None:
-            now = held.hold(now, self.machine.units.reals)
-        path = MachinePath(self.machine, now, now.new_zeros(()), held)
-        own = now.new_tensor(self.shares).repeat(chains)
-        moved = path.step(now, own)
-        flipped = (moved[::count] != now[::count]).to(now.dtype).mean()
+        path = MachinePath(self.machine, position, position.new_zeros(()))
+        count, chains = len(self.shares), len(position)
+        own = position.new_tensor(self.shares).repeat_interleave(chains)
+        moved = path.step(torch.cat([position[None], memory["hotter"]]).flatten(0, 1), own)
+        flipped = (moved[:chains] != position).to(position.dtype).mean()
 
+        partner = torch.arange(count, device=position.device)
         first = memory["steps"] % 2
         paired = (count - first) // 2 * 2
-        partner = torch.arange(count, device=now.device)
         partner[first : first + paired] = partner[first : first + paired].view(-1, 2).flip(1).reshape(-1)
-        there = own.view(chains, count)[:, partner].reshape(-1)
-        gain = (path.log_density(moved, there) - path.log_density(moved, own)).view(chains, count)
-        chance = (gain + gain[:, partner])[:, first : first + paired : 2].clamp(max=0.0).exp()
-        accept = torch.zeros(chains, count, dtype=torch.bool, device=now.device)
-        accept[:, first : first + paired] = (torch.rand_like(chance) < chance).repeat_interleave(2, 1)
-        moved = moved.view(chains, count, width)
-        moved = torch.where(accept[..., None], moved[:, partner], moved).movedim(1, 0)
-        moved = moved.reshape(count, *position.shape)
+        there = own.view(count, chains)[partner].reshape(-1)
+        gain = (path.log_density(moved, there) - path.log_density(moved, own)).view(count, chains)
+        chance = (gain + gain[partner])[first : first + paired : 2].clamp(max=0.0).exp()
+        accept = torch.zeros(count, chains, dtype=torch.bool, device=position.device)
+        accept[first : first + paired] = (torch.rand_like(chance) < chance).repeat_interleave(2, 0)
+        moved = moved.view(count, chains, -1)
+        moved = torch.where(accept[..., None], moved[partner], moved)
         rate = chance.mean() if paired else torch.zeros(())
         memory = {"hotter": moved[1:].clone(), "steps": memory["steps"] + 1}
         return moved[0], memory, {"flipped": flipped, "swapped": rate}

@@ -35,7 +35,9 @@ class Rejection:
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if isinstance(joint.model, Conditions):
             why = "draws that miss the evidence are rejected"
-            return [Offer("consistent", joint.model.law, "draws", float(PROPOSALS), why)] * len(queries)
+            offer = Offer("consistent", joint.model.law, "draws", float(PROPOSALS), why)
+            closed = joint.model.inexact(queries.only(_put_in(queries)))
+            return [Refusal(reason) if reason else offer for reason in closed]
         if not isinstance(joint.model, Draws):
             return [Refusal("the model cannot be sampled")] * len(queries)
         sharp = np.array([not v.discrete and v.cell is None for v in queries.schema.columns])
@@ -87,9 +89,7 @@ class Rejection:
         model, rest = joint.model, query
         log_scale, share = 0.0, torch.ones(1, 1)
         if isinstance(model, Conditions):
-            sharp = np.array([v.discrete or v.cell is None for v in query.schema.columns])
-            discrete = np.array([v.discrete for v in query.schema.columns])
-            put_in = ((query.kind == POINT) & sharp) | (discrete & (query.kind != NOTHING))
+            put_in = _put_in(query)
             cloud = model.condition(query.only(put_in))
             log_scale = float(torch.logsumexp(cloud.log_weight, 1))
             if not np.isfinite(log_scale):
@@ -111,3 +111,10 @@ class Rejection:
             kept.append(rows[hit])
             found += int(hit.sum())
         return np.concatenate(kept), proposals, log_scale + log_ceiling(rest, 0)
+
+
+def _put_in(queries: QueryBatch) -> np.ndarray:
+    """What a model that conditions is given beforehand, `[Q, width]`."""
+    sharp = np.array([v.discrete or v.cell is None for v in queries.schema.columns])
+    discrete = np.array([v.discrete for v in queries.schema.columns])
+    return ((queries.kind == POINT) & sharp) | (discrete & (queries.kind != NOTHING))

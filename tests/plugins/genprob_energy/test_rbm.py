@@ -339,6 +339,15 @@ def test_evidence_of_probability_zero_is_refused(strategy):
                 joint.query(["x"], given, strategy=strategy)
 
 
+def test_what_no_strategy_mixes_is_answered_and_flagged_and_rejection_stays_out():
+    """Chains between two modes and weights of a path of three steps: an answer with its doubts, not a traceback."""
+    joint = modal(temperatures=3)
+    words = {word.strategy: word for word in joint.explain(["v2"], {"v1": 1, "v14": 0}).offers}
+    assert not words["rejection"].offered and "22 hidden units have too many states" in words["rejection"].reason
+    answer = joint.query(["v2"], {"v1": 1, "v14": 0})
+    assert answer.attrs["reliable"] == 0 and answer.attrs["strategy"] in ("clamped", "importance")
+
+
 def test_holes_are_summed_out_in_learning():
     """Half the cells are dropped at random: what is learned has the moments of the whole rows."""
     whole = binary_rows(3000, 3, seed=5)
