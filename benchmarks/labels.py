@@ -1,4 +1,4 @@
-"""Digits with few labels: a semi-supervised fit with and without unlabelled rows, and a probe of a code."""
+"""Digits with few labels: a semi-supervised fit with and without unlabelled rows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import warnings
 import numpy as np
 import torch
 import xarray as xr
-from sklearn.linear_model import LogisticRegression
 
 import genprob
 from benchmarks.timing import threads
 from genprob.data.batch import as_batch
-from genprob.questions.codes import encode
 
 LABELS, TRAIN, TEST = 100, 1400, 200
 SCHEMA = {"image": "binary", "label": "categorical"}
@@ -47,22 +45,6 @@ def hole(label: str | None) -> tuple[str, np.ndarray]:
     return "row", np.array([label] * TEST, dtype=object)
 
 
-def probes(seed: int, steps: int) -> dict[int, tuple[float, float]]:
-    """Accuracy of a linear classifier on the code, and on the pixels, by number of labels."""
-    train, test = split(seed)
-    joint = genprob.fit(train[["image"]], "vae", steps=steps, seed=seed, latent=16, inference={"name": "iwae"})
-    codes = [encode(joint, part[["image"]])["code"].values for part in (train, test)]
-    pixels = [part["image"].values.reshape(part.sizes["row"], -1) for part in (train, test)]
-    out = {}
-    for n in (10, 100, 1000):
-        found = []
-        for features in (codes, pixels):
-            probe = LogisticRegression(max_iter=2000).fit(features[0][:n], train["label"].values[:n])
-            found.append(float(probe.score(features[1], test["label"].values)))
-        out[n] = found[0], found[1]
-    return out
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
@@ -76,8 +58,6 @@ def main() -> None:
             for name, each in zip(("classifier", "joint"), found.T, strict=True):
                 error = each.std(ddof=1) / np.sqrt(len(each)) if len(each) > 1 else float("nan")
                 print(f"{rows}, {name}: {each.mean():.3f} +- {error:.3f}, each {each.round(3).tolist()}", flush=True)
-        for n, (code, pixel) in probes(0, chosen.steps).items():
-            print(f"linear probe at {n} labels: code {code:.3f}, pixels {pixel:.3f}", flush=True)
 
 
 if __name__ == "__main__":

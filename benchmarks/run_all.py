@@ -23,6 +23,7 @@ NAMES = (
     "fit_scaling",
     "anyorder_truth",
     "digits_density",
+    "label_efficiency",
     "rbm_digits",
     "rbm_speed",
     "rbm_yrbss",
