@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import copy
 import gzip
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ def main() -> None:
     parser.add_argument("--few", type=int, default=300, help="test images that are scored by ever more draws")
     parser.add_argument("--most", type=int, default=5000, help="the most draws")
     parser.add_argument("--halves", type=int, default=400, help="test images of the task of quadrants")
-    parser.add_argument("--keep", type=Path, help="folder for what was trained, taken from there if it is there")
+    parser.add_argument("--keep", type=Path, help="folder for weights and figures, taken from there if they are there")
     chosen = parser.parse_args()
     with threads(1):
         run(chosen)
@@ -91,14 +92,14 @@ def run(chosen: argparse.Namespace) -> None:
     results: dict[str, Any] = {}
     vae = trained("vae", VAE(schema(), latent=LATENT, hidden=HIDDEN), whole, chosen.minutes, chosen.keep)
     begun = copy.deepcopy(vae.model)
-    results["VAE"] = figures(vae, drawn, chosen)
+    results["VAE"] = kept("vae", lambda: figures(vae, drawn, chosen), chosen)
     page(results, None, chosen)
     again = trained("taught", vae.model, whole, chosen.taught, chosen.keep, amortise=1.0, lr=5e-4)
-    quadrants = completed(again, drawn[: chosen.halves])
+    quadrants = kept("quadrants", lambda: completed(again, drawn[: chosen.halves]), chosen)
     picture(again, drawn)
     page(results, quadrants, chosen)
     many = trained("iwae", begun, whole, chosen.further, chosen.keep, k=5)
-    results["the VAE, then IWAE with 5 draws"] = figures(many, drawn, chosen)
+    results["the VAE, then IWAE with 5 draws"] = kept("iwae", lambda: figures(many, drawn, chosen), chosen)
     page(results, quadrants, chosen)
 
 
@@ -202,6 +203,17 @@ def pace(model: Any, batches: Binarised, k: int, options: Mapping[str, Any]) -> 
 # --- figures
 
 
+def kept(name: str, measure: Callable[[], Any], chosen: argparse.Namespace) -> Any:
+    """What was measured, from the folder if it lies there."""
+    path = None if chosen.keep is None else chosen.keep / f"{name}.json"
+    if path is not None and path.exists():
+        return json.loads(path.read_text(encoding="utf-8"))
+    found = measure()
+    if path is not None:
+        path.write_text(json.dumps(found), encoding="utf-8")
+    return found
+
+
 def figures(joint: Joint, rows: np.ndarray, chosen: argparse.Namespace) -> dict[str, Any]:
     """The bound by 200 draws on all rows, and by ever more on a few: value and standard error by number of draws."""
     every = Convergence(particles=200, rows=chosen.rows, seed=SEED)(joint, dataset(rows[: chosen.rows]))
@@ -209,7 +221,7 @@ def figures(joint: Joint, rows: np.ndarray, chosen: argparse.Namespace) -> dict[
     out = {"trained": joint.notes[0], "active": int(joint.model.active(joint.reference).sum())}
     for name, result in (("every", every), ("few", few)):
         scores = [s for s in result.scores if s.name.startswith("bound_")]
-        out[name] = {int(s.name[6:]): (float(s.value), float(s.error)) for s in scores}
+        out[name] = {s.name[6:]: (float(s.value), float(s.error)) for s in scores}
     print(out, flush=True)
     return out
 
@@ -272,12 +284,12 @@ def page(results: Mapping[str, Any], quadrants: list[dict[str, Any]] | None, cho
                 "model": name,
                 "training": found["trained"],
                 "coordinates in use": f"{found['active']} of {LATENT}",
-                "-log p, 200 draws": round(-bounds[200][0], 2),
-                "se": round(bounds[200][1], 2),
+                "-log p, 200 draws": round(-bounds["200"][0], 2),
+                "se": round(bounds["200"][1], 2),
                 "kind": "lower bound of log p",
             }
         )
-    sizes = sorted(next(iter(results.values()))["few"])[1:]  # a single draw may be the prior's
+    sizes = sorted(next(iter(results.values()))["few"], key=int)[1:]  # a single draw may be the prior's
     curve = [
         {"model": name, **{f"{k} draws": f"{-v['few'][k][0]:.2f} +- {v['few'][k][1]:.2f}" for k in sizes}}
         for name, v in results.items()

@@ -296,8 +296,9 @@ class Heads(nn.Module):
             ),
         ]
         for j, size in self.levels.items():
-            hot = nn.functional.one_hot(values[:, j].long().clamp(0, size - 1), size)
-            parts.append(hot * observed[:, j, None])
+            levels = torch.arange(size, device=values.device)  # torch's one_hot looks at the codes, which no graph can
+            hot = values[:, j, None].long().clamp(0, size - 1) == levels
+            parts.append(hot & observed[:, j, None])
         return torch.cat([part.to(dtype) for part in (*parts, observed)], 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 GUARANTEES = ("exact", "consistent", "heuristic")
 PARTICLES = 1024
 """Particles or proposals of a query where no budget is given."""
+_NUMBERS = 16_000_000
+"""Numbers of kept rows that are in memory at once."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,12 @@ class Strategy(Protocol):
             budget: proposals per query, None for the strategy's own.
         """
         ...
+
+
+def parted(answer: Callable[[QueryBatch], Answers], queries: QueryBatch, rows: int) -> Answers:
+    """The answers to a batch, so many queries at a time that memory holds the rows that are kept for each."""
+    step = max(1, _NUMBERS // (rows * max(1, queries.schema.width)))
+    return joined([answer(queries.take(slice(q, q + step))) for q in range(0, len(queries), step)], queries.targets)
 
 
 def joined(parts: list[Answers], targets: tuple[str, ...]) -> Answers:

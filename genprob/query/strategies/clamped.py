@@ -14,8 +14,7 @@ from genprob.engine.transition import Adaptive
 from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Clamps, HeldChains
 from genprob.query.empirical import marginals
-from genprob.query.strategy import Answers, Offer, Refusal
-from genprob.results.join import join_marginals
+from genprob.query.strategy import Answers, Offer, Refusal, parted
 from genprob.results.record import Marginal
 
 if TYPE_CHECKING:
@@ -26,8 +25,6 @@ CHAINS, KEPT = 8, 500
 MOST_RHAT, LEAST_ESS = 1.01, 100.0
 _SEEN = 64
 """Positions of a chain from which log-evidences may be told."""
-_NUMBERS = 20_000_000
-"""Numbers kept at once."""
 
 
 class Clamped:
@@ -56,21 +53,7 @@ class Clamped:
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         kept = max(self.kept, -(-draws // self.chains))
         stride = max(self.least_stride, -(-(budget or 0) // (self.chains * kept)))
-        step = max(1, _NUMBERS // (self.chains * kept * queries.schema.width))
-        parts = [
-            self._some(joint, queries.take(slice(first, first + step)), draws, kept, stride)
-            for first in range(0, len(queries), step)
-        ]
-        values, *numbers = (
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("values", "log_evidence", "log_evidence_se", "ess", "khat", "rhat")
-        )
-        return Answers(
-            values,
-            {name: join_marginals([part.marginals[name] for part in parts]) for name in queries.targets},
-            *numbers,
-            failures=[why for part in parts for why in part.failures],
-        )
+        return parted(lambda some: self._some(joint, some, draws, kept, stride), queries, self.chains * kept)
 
     def held(self, joint: Joint, queries: QueryBatch) -> HeldChains:
         """The chains of some queries."""

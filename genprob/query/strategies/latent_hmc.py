@@ -13,7 +13,7 @@ from genprob.engine.kernels.sampling import sample
 from genprob.query import chained, roles
 from genprob.query.batch import QueryBatch
 from genprob.query.capabilities import Guided
-from genprob.query.strategy import Answers, Offer, Refusal, joined
+from genprob.query.strategy import Answers, Offer, Refusal, parted
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 CHAINS = 8
 KEPT = 250
 WARMUP = 100
-_NUMBERS = 16_000_000
 _NOWHERE = -1e12
 """Log-density of a latent under which the evidence is impossible, so that a chain may stand there and leave."""
 _POOL = 64
@@ -51,9 +50,7 @@ class LatentHMC:
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         kept = KEPT if budget is None else max(KEPT, budget // CHAINS)
-        step = max(1, _NUMBERS // (CHAINS * kept * max(1, queries.schema.width)))
-        parts = [self._part(joint, queries.take(slice(q, q + step)), draws, kept) for q in range(0, len(queries), step)]
-        return joined(parts, queries.targets)
+        return parted(lambda some: self._part(joint, some, draws, kept), queries, CHAINS * kept)
 
     def _part(self, joint: Joint, queries: QueryBatch, draws: int, kept: int) -> Answers:
         model = joint.model

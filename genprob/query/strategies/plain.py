@@ -9,14 +9,13 @@ import numpy as np
 from genprob.query.batch import NOTHING, QueryBatch
 from genprob.query.capabilities import DrawsDirectly
 from genprob.query.empirical import marginals
-from genprob.query.strategy import Answers, Offer, Refusal, joined
+from genprob.query.strategy import Answers, Offer, Refusal, parted
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
 
 KEPT = 1000
 """Draws that marginals rest on, however few are returned."""
-_NUMBERS = 16_000_000
 
 
 class PlainDraws:
@@ -32,9 +31,7 @@ class PlainDraws:
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         size = max(draws, KEPT)
-        step = max(1, _NUMBERS // (size * max(1, queries.schema.width)))
-        parts = [self._part(joint, queries.take(slice(q, q + step)), draws, size) for q in range(0, len(queries), step)]
-        return joined(parts, queries.targets)
+        return parted(lambda some: self._part(joint, some, draws, size), queries, size)
 
     def _part(self, joint: Joint, queries: QueryBatch, draws: int, size: int) -> Answers:
         assert isinstance(joint.model, DrawsDirectly)

@@ -11,7 +11,7 @@ from genprob.query import chained
 from genprob.query.batch import NOTHING, POINT, QueryBatch
 from genprob.query.capabilities import Completes
 from genprob.query.empirical import marginals
-from genprob.query.strategy import Answers, Offer, Refusal, joined
+from genprob.query.strategy import Answers, Offer, Refusal, parted
 
 if TYPE_CHECKING:
     from genprob.joint import Joint
@@ -20,7 +20,6 @@ CHAINS = 8
 KEPT = 250
 THIN = 1
 WARMUP = 50
-_NUMBERS = 16_000_000
 
 
 class PseudoGibbs:
@@ -43,9 +42,7 @@ class PseudoGibbs:
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         kept = KEPT if budget is None else max(KEPT, budget // CHAINS)
-        step = max(1, _NUMBERS // (CHAINS * kept * max(1, queries.schema.width)))
-        parts = [self._part(joint, queries.take(slice(q, q + step)), draws, kept) for q in range(0, len(queries), step)]
-        return joined(parts, queries.targets)
+        return parted(lambda some: self._part(joint, some, draws, kept), queries, CHAINS * kept)
 
     def _part(self, joint: Joint, queries: QueryBatch, draws: int, kept: int) -> Answers:
         assert isinstance(joint.model, Completes)

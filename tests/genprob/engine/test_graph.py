@@ -9,7 +9,8 @@ import torch
 import genprob
 from genprob.data.batch import Minibatches, as_batch
 from genprob.data.schema import Schema, Variable
-from genprob.data.support import Binary, Real
+from genprob.data.measure import Cell
+from genprob.data.support import Binary, Categorical, Count, Interval, Positive, Real
 from genprob.data.table import Table
 from genprob.engine import graph
 from genprob.engine.descend import Descend, adam
@@ -22,15 +23,26 @@ from genprob.engine.state import State
 from genprob.errors import PluginError, UsageError
 from genprob.plugins import resolve
 
-SCHEMA = Schema((Variable("x", Real()), Variable("y", Real()), Variable("b", Binary())))
+SCHEMA = Schema(
+    (
+        Variable("x", Real()),
+        Variable("y", Real(), Cell(0.1)),
+        Variable("p", Positive()),
+        Variable("i", Interval(0.0, 1.0)),
+        Variable("b", Binary()),
+        Variable("g", Categorical(("a", "b", "c"))),
+        Variable("n", Count()),
+    )
+)
 needs_compiler = pytest.mark.skipif(graph.compiler() is None, reason="no C++ compiler")
 
 
 def table(rows: int = 70, holes: float = 0.0) -> Table:
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(rows, 3))
-    x[:, 1] += x[:, 0]
-    x[:, 2] = x[:, 0] > 0
+    z = rng.normal(size=rows)
+    x = np.stack(
+        [z, np.round(z + rng.normal(size=rows), 1), np.exp(z), 1 / (1 + np.exp(-z)), z > 0, z // 1 % 3, z // 1 % 5], 1
+    )
     x[rng.random(x.shape) < holes] = np.nan
     return Table(SCHEMA, x)
 
