@@ -31,6 +31,8 @@ GENPROB: dict[str, dict[str, Any]] = {
     f"genprob mixture of {COMPONENTS}, reals as rounding cells": MIXTURE,
     "genprob anyorder, reals as points": ANYORDER | {"schema": POINTS},
     "genprob anyorder, reals as rounding cells": ANYORDER,
+    "genprob anyorder, 2 members, 4000 steps, reals as points": ANYORDER
+    | {"schema": POINTS, "members": 2, "steps": 4000},
     "genprob vae, a code of 8, reals as points": VAE,
 }
 TARGETS = {"CRPS": 0.149, "energy": 0.188, "log-loss": 1.42}

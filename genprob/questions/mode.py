@@ -17,10 +17,10 @@ from genprob.questions.density import direct, log_density
 if TYPE_CHECKING:
     from genprob.joint import Joint
 
-_SCREENED = 64
-"""Points that are weighed against evidence other than points, the most promising of all."""
-_SWEEPS, _SHARE = 2, 5
-"""How often the targets are gone through, and which part of the draws each is tried at."""
+_SCREENED, _EVIDENCES = 64, 6
+"""Points that are weighed against evidence other than points, the most promising by so many draws of it."""
+_SWEEPS, _SHARE, _GAIN = 2, 5, 1e-6
+"""How often the targets are gone through, which part of the draws each is tried at, and what counts as likelier."""
 
 
 def mode(
@@ -61,13 +61,22 @@ def _distinct(points: np.ndarray, columns: np.ndarray) -> np.ndarray:
 
 
 def _promising(joint: Joint, query: QueryBatch, points: np.ndarray, seed: int) -> np.ndarray:
-    """The points that are likeliest together with what was drawn of the evidence; all where that cannot be told."""
-    evident = query.kind[0] != NOTHING
-    known = replace(query, kind=np.where(query.kind == POINT, POINT, NOTHING).astype(np.int8))
-    if len(points) <= _SCREENED or not direct(joint, known) or np.isnan(points[:, evident]).any():
+    """The points that are likeliest on average over some draws of what the evidence leaves open; all if none is known.
+
+    Draws of the evidence follow p(its values | evidence), so that the average estimates p(point | evidence).
+    """
+    told = (query.kind[0] != NOTHING) & (query.kind[0] != POINT)
+    some = points[np.linspace(0, len(points) - 1, _EVIDENCES).astype(int)][:, told]
+    sharp = replace(query, kind=np.where(told, POINT, query.kind).astype(np.int8))
+    if len(points) <= _SCREENED or not direct(joint, sharp) or np.isnan(some).any():
         return points
-    score, _ = log_density(joint, known, points, query.asked[0] | (evident & (query.kind[0] != POINT)), seed, None)
-    return points[np.argsort(-score)[:_SCREENED]]
+    total = np.full(len(points), -np.inf)
+    for values in some:
+        a = query.a.copy()
+        a[:, told] = values
+        score, _ = log_density(joint, replace(sharp, a=a), points, query.asked[0], seed, None)
+        total = np.logaddexp(total, score)
+    return points[np.argsort(-total)[:_SCREENED]]
 
 
 def _climbed(
@@ -89,7 +98,7 @@ def _climbed(
             points[:, j] = values
             score, _ = log_density(joint, query, points, columns, seed, None)
             tried += len(points)
-            if score.max() > level:
+            if score.max() > level + _GAIN:
                 best, level = points[np.argmax(score)], float(score.max())
         if level <= before:
             break

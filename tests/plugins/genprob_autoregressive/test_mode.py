@@ -1,5 +1,6 @@
 """The mode of several targets: near the best of all states, whatever is known; surprise says what it rests on."""
 
+import importlib
 import itertools
 
 import numpy as np
@@ -7,6 +8,8 @@ import pytest
 
 import genprob
 from genprob.query.batch import QueryBatch
+
+module = importlib.import_module("genprob.questions.mode")
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,24 @@ def test_under_a_range_the_promising_points_are_weighed_against_it(joint):
     assert found.attrs["log_prob"] == pytest.approx(own, abs=0.1)
     others = [state | {"g": g} for g in "abc"] + [state | {"visits": n} for n in range(4)]
     assert own >= max(np.log(float(joint.probability(other, given))) for other in others) - 0.15
+
+
+def test_climbing_finds_likelier_rows_than_draws_do(shaken, mixed, monkeypatch):
+    joint = shaken(mixed, stated={"income": {"support": "real", "measure": "lebesgue"}}, orders=2)
+    names = ["x", "income", "age", "visits", "g"]
+    climbed = joint.mode(names, {"member": 1}, draws=60)
+    monkeypatch.setattr(module, "_SWEEPS", 0)
+    plain = joint.mode(names, {"member": 1}, draws=60)
+    assert climbed.attrs["log_prob"] > plain.attrs["log_prob"] + 0.1
+
+
+def test_the_best_of_the_promising_points_is_about_the_best_of_all(shaken, mixed, monkeypatch):
+    joint = shaken({name: mixed[name] for name in ("g", "visits", "x")}, stated={"visits": "count"}, noise=0.05)
+    given = {"visits": genprob.Within(1, 3)}
+    screened = joint.mode(["x", "g"], given, draws=300)
+    monkeypatch.setattr(module, "_SCREENED", 1000)
+    whole = joint.mode(["x", "g"], given, draws=300)
+    assert screened.attrs["log_prob"] == pytest.approx(whole.attrs["log_prob"], abs=0.1)
 
 
 def test_surprise_of_several_members_says_that_it_is_an_estimate(shaken, mixed, joint):

@@ -93,3 +93,10 @@ def test_points_and_levels_are_put_in_where_the_model_conditions(joint):
     answer = joint.query(["u"], given, draws=500, strategy="rejection")
     assert answer.attrs["log_evidence"] == pytest.approx(exact.attrs["log_evidence"], abs=1e-9)
     assert answer.attrs["log_evidence_se"] == 0
+
+
+def test_a_point_of_a_true_real_is_refused_by_name_and_a_rounded_one_is_not(sampler):
+    said = {name: sampler.explain(["g"], {name: 1.0}) for name in ("x", "c")}
+    words = {name: next(w for w in said[name].offers if w.strategy == "rejection") for name in said}
+    assert not words["x"].offered and words["x"].reason == "'x' is given to a point, which no draw ever meets"
+    assert words["c"].offered
