@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from genprob.data import dates
+from genprob.data.coordinates import placed
 from genprob.data.origin import Origin, plain
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Binary, Categorical, Count, Interval
@@ -102,7 +103,7 @@ def encode(schema: Schema, name: str, value: Any, *, inside: bool = True, missin
     array([1.])
     """
     variable = schema[name]
-    array = _as_array(value)
+    array = _as_array(placed(value, variable.dims, schema.labels, f"variable {name!r}: the given value"))
     if array.shape != variable.shape:
         raise UsageError(
             f"variable {name!r} has the shape {variable.shape}, the given value {array.shape}; "

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genprob.errors import DataError
+from genprob.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     import xarray as xr
-
-    from genprob.data.origin import Origin
 
 Label = int | float | str | datetime
 
@@ -36,7 +34,7 @@ def as_array(labels: Sequence[Label]) -> np.ndarray:
     return np.array(labels)
 
 
-def in_order(data: xr.DataArray, known: dict[str, np.ndarray], origin: Origin) -> xr.DataArray:
+def in_order(data: xr.DataArray, known: dict[str, np.ndarray], source: str) -> xr.DataArray:
     """Data in the order of the labels that are `known` of its dims; labels that it lacks are no reason to stop.
 
     Raises `DataError` naming dim and label where the data's labels are others.
@@ -49,11 +47,24 @@ def in_order(data: xr.DataArray, known: dict[str, np.ndarray], origin: Origin) -
         strange = [label for label in wanted if label not in place]
         if strange:
             raise DataError(
-                f"{origin.source}: variable {str(data.name)!r} has no place {strange[0]} along dim {dim!r}, where the "
+                f"{source} has no place {strange[0]} along dim {dim!r}, where the "
                 f"schema has one; the data's begin with {', '.join(map(str, labels[:3]))}"
             )
         data = data.isel({dim: [place[label] for label in wanted]})
     return data
+
+
+def placed(value: Any, dims: tuple[str, ...], known: dict[str, np.ndarray], source: str) -> Any:
+    """A given value in the order of `dims` and of their labels, where it is an `xarray.DataArray` that tells its own.
+
+    Raises `UsageError` naming dim and label where these are others.
+    """
+    if not hasattr(value, "isel") or {*map(str, value.dims)} != {*dims}:
+        return value
+    try:
+        return in_order(value, known, source).transpose(*dims).values
+    except DataError as error:
+        raise UsageError(str(error)) from None
 
 
 def _labels(values: np.ndarray) -> tuple[Label, ...]:

@@ -76,7 +76,9 @@ class Table:
                 continue
             cells = ds.variables[variable.name]
             if variable.shape:
-                cells = in_order(ds[variable.name], schema.labels, origin).variable
+                cells = in_order(
+                    ds[variable.name], schema.labels, f"{origin.source}: variable {variable.name!r}"
+                ).variable
             array = _event_array(variable, cells, str(dim), origin)
             numbers, remarks = column(variable, array, origin, strict)
             values[:, schema.slices[variable.name]] = numbers.reshape(rows, variable.size)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from genprob.data.codec import encode
+from genprob.data.coordinates import placed
 from genprob.data.schema import Schema, Variable
 from genprob.data.support import Categorical
 from genprob.errors import UsageError
@@ -151,7 +152,9 @@ def _place(batch: QueryBatch, q: int, variable: Variable, evidence: Evidence) ->
             batch.kind[q, columns] = POINT
             batch.a[q, columns] = encode(schema, variable.name, value)
         case Masked(array, mask):
-            known = np.asarray(mask, dtype=bool)
+            dims, what = variable.dims, f"variable {variable.name!r}"
+            array = placed(array, dims, schema.labels, f"{what}: the array")
+            known = np.asarray(placed(mask, dims, schema.labels, f"{what}: the mask"), dtype=bool)
             if known.shape != variable.shape:
                 raise UsageError(
                     f"variable {variable.name!r}: the mask has shape {known.shape}, the variable {variable.shape}"

@@ -95,6 +95,8 @@ def wording(value: Any) -> str:
 
 
 def _flat(mask: Any) -> list[Any]:
+    if hasattr(mask, "to_numpy"):  # an xarray.DataArray, a frame
+        mask = mask.to_numpy()
     return (
         list(mask.ravel())
         if hasattr(mask, "ravel")

@@ -111,3 +111,21 @@ def test_a_strip_between_two_images_has_them():
     for space in ("code", "data"):
         has(interpolate(fitted, data(2), steps=3, space=space), "y", "x", "time")
     has(plane(fitted, steps=2), "y", "x", "time")
+
+
+def test_given_arrays_with_labels_are_put_in_order(joint):
+    level, image = data(1, seed=9)["level"][0], data(1, seed=9)["image"][0]
+    mask = image.copy(data=np.array([[True, False], [False, False], [True, True]]))
+
+    def mean(level, image, mask):
+        answer = joint.query(["image"], {"level": level, "image": genprob.Masked(image, mask)}, draws=20)
+        return answer["marginals"]["image_mean"].values
+
+    plain = mean(level.values, image.values, mask.values)
+    turned = image.isel(y=[1, 2, 0]).transpose("x", "y")
+    assert np.array_equal(mean(level[::-1], turned, mask.isel(x=[1, 0])), plain)
+    assert not np.array_equal(mean(level.values[::-1], image.values, mask.values), plain)
+    with pytest.raises(UsageError, match=r"'image': the mask has no place 0.5 along dim 'y'"):
+        mean(level, image, mask.assign_coords(y=[7.0, 8.0, 9.0]))
+    with pytest.raises(UsageError, match=r"'level': the given value has no place 2024-01-01"):
+        joint.query(["image"], {"level": level.assign_coords(time=level["time"] + np.timedelta64(1, "D"))})
