@@ -124,9 +124,20 @@ def write(store: Kept) -> None:
             cpu = float(found["cpu"])
             memory = {"peak MB": float(found["peak"]), "before MB": float(found["before"])}
             rows.append({"part": part, "rows": f"{size:,}", "CPU s": cpu, "rows / CPU s": size / cpu, **memory})
+        notes += extrapolated(store, part)
     if rows:
         notes += store.older(names)
         tables.write("fit_scaling", "Fits and answers of large tables", TEXT, rows, SEED, ("torch", "pandas"), notes)
+
+
+def extrapolated(store: Kept, part: str) -> list[str]:
+    """What a million rows would cost where they were not run: what a row more costs, times a million."""
+    cost = [(n, float(kept["cpu"])) for n in ASKED if (kept := store.load(f"scaling-{part}-{n}")) is not None]
+    if part == "fit" or not cost or cost[-1][0] == ASKED[-1]:
+        return []
+    (fewer, before), (size, cpu) = [(0, 0.0), *cost][-2:]
+    each = (cpu - before) / (size - fewer)
+    return [f"{part} costs {1e3 * each:.2g} ms a row more, so about {1e6 * each:,.0f} s for 1,000,000 rows (not run)."]
 
 
 TEXT = (
