@@ -13,9 +13,9 @@ from genprob.errors import UnreliableError, UsageError
 from genprob.query import roles, support
 from genprob.query.batch import POINT, QueryBatch
 from genprob.query.capabilities import Doubtful
+from genprob.query.gathered import Gathered
 from genprob.query.planting import kind_of, share_of
-from genprob.query.strategy import GUARANTEES, PARTICLES, Answers, Offer, Refusal, Strategy
-from genprob.results.join import one_chain
+from genprob.query.strategy import GUARANTEES, PARTICLES, Offer, Refusal, Strategy
 from genprob.results.record import Answer, Marginal
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 ESCALATION = 8
 """Factor on the budget of a strategy whose computation failed, before the next one is tried."""
-_AGREE = 5.0
-"""Standard errors by which the log-evidence of a failed try may differ from the answer's without a word."""
 
 
 @dataclass(frozen=True)
@@ -89,12 +87,12 @@ class Planner:
         self.only = only
 
     def words(self, queries: QueryBatch) -> list[list[Word]]:
-        """Each query's offers, best first (guarantee, then rank, then cost), then its refusals."""
+        """Each query's offers, best first (guarantee, rank, cost), then its refusals, particular ones first."""
         said = {name: self._offers(strategy, queries) for name, strategy in self.strategies.items()}
 
         def order(word: Word) -> tuple[float, ...]:
             if not isinstance(word.said, Offer):
-                return (9.0, self.ranks[word.strategy], 0.0)
+                return (9.0, float(word.said.lacking), self.ranks[word.strategy])
             return (GUARANTEES.index(word.said.guarantee), self.ranks[word.strategy], word.said.cost)
 
         # Strategies repeat themselves over a batch: the same replies are put in order once.
@@ -135,7 +133,7 @@ class Planner:
             lenient: leave NaN draws where no strategy reaches the evidence, instead of raising.
         """
         words = self.words(queries)
-        final = _Gathered.blank(queries)
+        final = Gathered.blank(queries)
         attempts: list[list[tuple[str, int | None]]] = []
         planned: dict[int, list[tuple[str, int | None]]] = {}  # queries that were told the same share their words
         for q, row in enumerate(words):
@@ -167,7 +165,7 @@ class Planner:
             self._check(queries, final, single)
         return self._finish(queries, final, draws, seed, single)
 
-    def _check(self, queries: QueryBatch, final: _Gathered, single: bool) -> None:
+    def _check(self, queries: QueryBatch, final: Gathered, single: bool) -> None:
         """Raises where there is no answer to give."""
         for q in range(len(queries)):
             which = "" if single else f"query {q}: "
@@ -177,7 +175,7 @@ class Planner:
                 why = final.failures[q]
                 raise UnreliableError(f"{which}no strategy reached the evidence within its budget ({why})")
 
-    def _finish(self, queries: QueryBatch, final: _Gathered, draws: int, seed: int, single: bool) -> Answer:
+    def _finish(self, queries: QueryBatch, final: Gathered, draws: int, seed: int, single: bool) -> Answer:
         beyond = roles.held(queries, self.joint.schema)
         told = np.where(beyond, np.nan, final.log_evidence)  # that of a latent is no part of what rows are ranked by
         status, why = support.judge(self.joint, queries.part(self.joint.schema), told)
@@ -227,7 +225,7 @@ class Planner:
             single=single,
         )
 
-    def _calibration(self, queries: QueryBatch, final: _Gathered) -> tuple[list[str], list[str]]:
+    def _calibration(self, queries: QueryBatch, final: Gathered) -> tuple[list[str], list[str]]:
         """What the audit says of the strategies that answered, a status and a reason per query."""
         audit = self.joint.calibration
         if roles.extended(queries, self.joint.schema):
@@ -248,9 +246,16 @@ def _attempts(row: list[Word], budget: int | None, which: str) -> list[tuple[str
             if word.said.guarantee != "exact" and word.strategy != "rejection":
                 out.append((word.strategy, (budget or PARTICLES) * ESCALATION))
     if not out:
-        reasons = "; ".join(f"{w.strategy}: {w.said.reason}" for w in row)
-        raise UsageError(f"{which}no strategy can answer ({reasons})")
+        raise UsageError(f"{which}no strategy can answer ({_reasons(row)})")
     return out
+
+
+def _reasons(refusals: Sequence[Word]) -> str:
+    """What is in the way of this very question; strategies that the model is not made for are named, if others are."""
+    about = [w for w in refusals if isinstance(w.said, Refusal) and not w.said.lacking]
+    told = "; ".join(f"{w.strategy}: {w.said.reason}" for w in about or refusals)
+    rest = [w.strategy for w in refusals if w not in about] if about else []
+    return told + (f"; not made for this model: {', '.join(rest)}" if rest else "")
 
 
 def _with_given(queries: QueryBatch, name: str, marginal: Marginal) -> Marginal:
@@ -274,136 +279,3 @@ def _with_given(queries: QueryBatch, name: str, marginal: Marginal) -> Marginal:
         if marginal.pmf_mcse is not None:
             put["pmf_mcse"] = np.where(known[..., None], 0.0, marginal.pmf_mcse)
     return replace(marginal, **put)
-
-
-@dataclass(eq=False)
-class _Gathered:
-    """The answers so far, query by query, whichever strategy they came from."""
-
-    queries: QueryBatch
-    chains: list[np.ndarray | None]
-    marginals: dict[str, Marginal]
-    log_evidence: np.ndarray
-    log_evidence_se: np.ndarray
-    ess: np.ndarray
-    khat: np.ndarray
-    rhat: np.ndarray
-    tries: np.ndarray
-    strategy: list[str]
-    guarantee: list[str]
-    law: list[str]
-    limit: list[str]
-    failures: list[str]
-    claims: list[list[tuple[str, float, float]]]
-    blank_cells: np.ndarray
-    stats: dict[str, np.ndarray]
-
-    @classmethod
-    def blank(cls, queries: QueryBatch) -> _Gathered:
-        n = len(queries)
-
-        def nothing() -> np.ndarray:
-            return np.full(n, np.nan)
-
-        def words() -> list[str]:
-            return [""] * n
-
-        return cls(
-            queries=queries,
-            chains=[None] * n,
-            marginals={},
-            log_evidence=nothing(),
-            log_evidence_se=nothing(),
-            ess=nothing(),
-            khat=nothing(),
-            rhat=nothing(),
-            tries=np.zeros(n, dtype=np.int64),
-            strategy=words(),
-            guarantee=words(),
-            law=words(),
-            limit=words(),
-            failures=words(),
-            claims=[[] for _ in range(n)],
-            blank_cells=np.ones(n, dtype=bool),
-            stats={},
-        )
-
-    def draws(self, q: int) -> np.ndarray:
-        """What answers one query, `[chain, draw, width]`."""
-        chains = self.chains[q]
-        assert chains is not None
-        return chains
-
-    def values(self, draws: int) -> np.ndarray:
-        """All queries' draws `[Q, chain, draw, width]`: chains as they are if all queries have as many, else in one."""
-        found = [self.draws(q) for q in range(len(self.chains))]
-        if len({chains.shape for chains in found}) > 1:
-            found = [one_chain(chains, draws) for chains in found]
-        return np.stack(found)
-
-    def impossible(self, q: int) -> bool:
-        """True where an exact computation found that the evidence has probability zero."""
-        return bool(self.guarantee[q] == "exact" and self.log_evidence[q] == -np.inf)
-
-    def take(self, index: np.ndarray, name: str, offers: Sequence[Offer | Refusal], answers: Answers) -> None:
-        """Takes over answers, except where this try failed as well and rests on fewer draws than the one before."""
-        for q, evidence, error in zip(index.tolist(), answers.log_evidence, answers.log_evidence_se, strict=True):
-            self.claims[q].append((name, float(evidence), float(error)))
-        self.tries[index] += 1
-        worse = np.array([bool(f) for f in answers.failures]) & (np.nan_to_num(answers.ess) < self.ess[index])
-        better = np.flatnonzero(~worse)
-        kept = index[better]
-        for position, q in zip(better.tolist(), kept.tolist(), strict=True):
-            self.chains[q] = answers.values[position]
-        missing: np.ndarray = np.logical_or.reduce(np.isnan(answers.values), axis=(1, 2)) & self.queries.asked[index]
-        self.blank_cells[kept] = np.logical_or.reduce(missing, axis=1)[better]
-        for told in self.stats.values():
-            told[kept] = np.nan
-        for stat, told in answers.stats.items():
-            self.stats.setdefault(stat, np.full(len(self.queries), np.nan))[kept] = told[better]
-        for field in ("log_evidence", "log_evidence_se", "ess", "khat", "rhat"):
-            getattr(self, field)[kept] = getattr(answers, field)[better]
-        for position, q in zip(better.tolist(), kept.tolist(), strict=True):
-            offer = offers[position]
-            assert isinstance(offer, Offer)
-            self.strategy[q], self.guarantee[q], self.law[q], self.limit[q] = (
-                name, offer.guarantee, offer.law, offer.limit,
-            )  # fmt: skip
-            self.failures[q] = answers.failures[position]
-        for target, marginal in answers.marginals.items():
-            self.marginals[target] = _merge(self.marginals.get(target), marginal, better, kept, len(self.queries))
-
-    def contradictions(self) -> list[str]:
-        """Per query, what failed tries claimed of the evidence that the answer does not bear out."""
-        out = []
-        for q, claims in enumerate(self.claims):
-            evidence, error = self.log_evidence[q], self.log_evidence_se[q]
-            far = (
-                [
-                    f"an earlier try of {name} claimed a log-evidence of {claimed:.3f}, this answer {evidence:.3f}"
-                    for name, claimed, spread in claims
-                    if np.isfinite([claimed, spread, evidence, error]).all()
-                    and abs(claimed - evidence) > _AGREE * np.hypot(spread, error) + 0.02
-                ]
-                if len(claims) > 1
-                else []
-            )  # a single try is the answer
-            out.append("; ".join(far))
-        return out
-
-
-def _merge(whole: Marginal | None, part: Marginal, better: np.ndarray, index: np.ndarray, queries: int) -> Marginal:
-    """The marginal of all queries with those at `index` replaced by those at `better` of a part."""
-    if len(better) == queries:
-        return part
-    arrays = {}
-    for name in ("mean", "sd", "mcse", "quantiles", "pmf", "pmf_mcse"):
-        new = getattr(part, name)
-        if new is None:
-            arrays[name] = None
-            continue
-        old = getattr(whole, name) if whole is not None else np.full((queries, *new.shape[1:]), np.nan)
-        old = old.copy()
-        old[index] = new[better]
-        arrays[name] = old
-    return Marginal(**arrays, rao_blackwell=part.rao_blackwell and (whole is None or whole.rao_blackwell))

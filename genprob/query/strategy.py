@@ -43,9 +43,15 @@ class Offer:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a strategy cannot answer a query."""
+    """Why a strategy cannot answer a query.
+
+    Arguments:
+        reason: what is in the way.
+        lacking: the model has not what the strategy needs, whatever is asked.
+    """
 
     reason: str
+    lacking: bool = False
 
 
 _ARRAYS = ("values", "log_evidence", "log_evidence_se", "ess", "khat", "rhat")

@@ -60,7 +60,7 @@ class Ancestral:
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         model = joint.model
         if not isinstance(model, AnyOrder):
-            return [Refusal("the model does not know every variable given any others")] * len(queries)
+            return [Refusal("the model does not know every variable given any others", lacking=True)] * len(queries)
         kinds, several = _kinds(queries), told(queries).sum(1)
         every = _every(model, (queries.kind == POINT).sum(1))
         offers = {

@@ -40,7 +40,7 @@ class Clamped:
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Clamps):
-            return [Refusal("the model has no chains that can be held to evidence")] * len(queries)
+            return [Refusal("the model has no chains that can be held to evidence", lacking=True)] * len(queries)
         offer = Offer(
             "consistent",
             joint.model.law,

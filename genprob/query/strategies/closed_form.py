@@ -22,7 +22,7 @@ class ClosedForm:
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Conditions):
-            return [Refusal("the model has no conditionals in closed form")] * len(queries)
+            return [Refusal("the model has no conditionals in closed form", lacking=True)] * len(queries)
         offer = Offer("exact", "joint", "", 1.0, "the model conditions on this evidence in closed form")
         return [Refusal(reason) if reason else offer for reason in joint.model.inexact(queries)]
 

@@ -26,7 +26,7 @@ class Denoising(Clamped):
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         model = joint.model
         if not isinstance(model, Walks):
-            return [Refusal("the model has no denoising chain")] * len(queries)
+            return [Refusal("the model has no denoising chain", lacking=True)] * len(queries)
         reason = "the model's denoising chain, what is known put back at every step"
         offer = Offer("heuristic", model.law, "steps", float(self.chains * self.kept * 2), reason)
         return [Refusal(reason) if reason else offer for reason in model.unwalkable(queries)]

@@ -45,7 +45,9 @@ class Enumeration:
             offer = Offer("exact", "joint", "", float(latents), f"all {latents} states of the latents are summed")
             return [offer] * len(queries)
         if not isinstance(model, JointDensity):
-            return [Refusal("the model has neither a joint density nor finitely many latent states")] * len(queries)
+            return [
+                Refusal("the model has neither a joint density nor finitely many latent states", lacking=True)
+            ] * len(queries)
         return [_said(queries, row) for row in sizes(queries)]
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:

@@ -38,7 +38,7 @@ class Importance:
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Proposes):
-            return [Refusal("the model proposes nothing near evidence")] * len(queries)
+            return [Refusal("the model proposes nothing near evidence", lacking=True)] * len(queries)
         reason = "the model proposes near the evidence and knows the weights"
         return [Offer("consistent", joint.model.law, "particles", float(PARTICLES), reason)] * len(queries)
 

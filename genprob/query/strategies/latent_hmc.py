@@ -40,10 +40,10 @@ class LatentHMC:
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Guided):
-            return [Refusal("the model has no latents with a guide")] * len(queries)
+            return [Refusal("the model has no latents with a guide", lacking=True)] * len(queries)
         reason = joint.model.unannealed()
         if reason:
-            return [Refusal(reason)] * len(queries)
+            return [Refusal(reason, lacking=True)] * len(queries)
         cost = 30.0 * CHAINS * (KEPT + WARMUP)
         offer = Offer("consistent", "joint", "steps", cost, "chains over the latents")
         return [roles.NOTHING_MOVES if h else offer for h in roles.held(queries, joint.schema)]

@@ -25,7 +25,7 @@ class PlainDraws:
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, DrawsDirectly) or not joint.model.direct:
-            return [Refusal("the model has no independent draws of its law")] * len(queries)
+            return [Refusal("the model has no independent draws of its law", lacking=True)] * len(queries)
         offer = Offer("exact", "joint", "", 2.0, "nothing is known, so that draws of the joint are the answer")
         return [offer if nothing else Refusal("something is known") for nothing in (queries.kind == NOTHING).all(1)]
 

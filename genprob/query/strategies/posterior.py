@@ -40,7 +40,7 @@ class PosteriorDraws:
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Believes):
-            return [Refusal("no parameters of the model are known by draws")] * len(queries)
+            return [Refusal("no parameters of the model are known by draws", lacking=True)] * len(queries)
         offer = Offer(
             "consistent", joint.model.law, "draws", float(DRAWS), "draws of the parameters, weighed by the evidence"
         )

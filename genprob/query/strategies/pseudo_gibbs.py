@@ -34,7 +34,7 @@ class PseudoGibbs:
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Completes):
-            return [Refusal("the model has no latents with a guide")] * len(queries)
+            return [Refusal("the model has no latents with a guide", lacking=True)] * len(queries)
         refusal = Refusal("only points can be held while cells are redrawn; there is other evidence")
         offer = Offer("consistent", "joint", "steps", 40.0 * CHAINS * KEPT * THIN, "latents and unknown cells in turn")
         other = (queries.kind != POINT) & (queries.kind != NOTHING)

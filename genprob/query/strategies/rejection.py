@@ -39,7 +39,7 @@ class Rejection:
             closed = joint.model.inexact(queries.only(_put_in(queries)))
             return [Refusal(reason) if reason else offer for reason in closed]
         if not isinstance(joint.model, Draws):
-            return [Refusal("the model cannot be sampled")] * len(queries)
+            return [Refusal("the model cannot be sampled", lacking=True)] * len(queries)
         sharp = np.array([not v.discrete and v.cell is None for v in queries.schema.columns])
         points = (queries.kind == POINT) & sharp
         first = np.where(points.any(1), points.argmax(1), -1)

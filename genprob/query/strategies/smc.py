@@ -60,7 +60,7 @@ class AnnealedSMC:
             nothing = Refusal("nothing is unknown")
             offer = _offer("a broad law is cooled to the joint density under the evidence")
             return [offer if u else nothing for u in (queries.kind != POINT).any(1)]
-        return [Refusal(reason)] * len(queries)
+        return [Refusal(reason, lacking=True)] * len(queries)
 
     def answer(self, joint: Joint, queries: QueryBatch, draws: int, budget: int | None) -> Answers:
         particles = max(8, (budget or PARTICLES) // ISLANDS)

@@ -142,7 +142,7 @@ class Twisted:
 
     def offer(self, joint: Joint, queries: QueryBatch) -> list[Offer | Refusal]:
         if not isinstance(joint.model, Diffuses):
-            return [Refusal("the model is no diffusion")] * len(queries)
+            return [Refusal("the model is no diffusion", lacking=True)] * len(queries)
         reason = "the model knows the score of its law at every level of noise"
         return [Offer("consistent", LAW, "particles", float(PARTICLES), reason)] * len(queries)
 

@@ -111,7 +111,9 @@ def test_a_model_that_can_only_be_sampled_is_answered_by_rejection(sampler):
     assert said.chosen == "rejection" and sum(w.offered for w in said.offers) == 1
     nothing = sampler.explain(["g"], {"x": 0.3})
     assert nothing.chosen is None and "'x' is given to a point, which no draw ever meets" in str(nothing)
-    with pytest.raises(UsageError, match="no strategy can answer"):
+    with pytest.raises(
+        UsageError, match=r"no strategy can answer \(rejection: 'x' is given.*; not made for this model: "
+    ):
         sampler.query(["g"], {"x": 0.3})
 
 
