@@ -1,4 +1,4 @@
-"""The seven reals of diamonds alone, a random half of them given: flows beside mixtures fitted to the same columns."""
+"""The seven reals of diamonds alone, a random half of them given: flows and energies beside mixtures fitted to the same columns."""
 
 from __future__ import annotations
 
@@ -27,6 +27,9 @@ MODELS: dict[str, dict[str, Any]] = {
     "flow, spline": {"model": "flow"},
     "flow, affine": {"model": "flow", "transform": "affine", "layers": 5},
     "dae": {"model": "dae"},
+    "energy over a mixture of 30": {"model": "energy", "base": "mixture", "inference": "nce"},
+    "energy, nce": {"model": "energy", "inference": "nce"},
+    "energy, replay": {"model": "energy", "inference": "replay"},
 }
 ASKED: dict[str, dict[str, Any]] = {"flow": {"strategy": "importance", "budget": 256}}
 """How models are asked that are not asked by their own choice."""

@@ -9,13 +9,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from genprob.engine.kernels.density import LogDensity, ValueAndGradient
+from genprob.engine.kernels.density import ValueAndGradient
 from genprob.engine.kernels.hmc import HMC
 from genprob.engine.kernels.metropolis import accepted, chosen
-from genprob.engine.kernels.single_site import SingleSiteGibbs, enumerated
 from genprob.engine.move import Metrics
 from genprob.engine.state import Memory
 from genprob_energy.evidence import Evidence
+from genprob_energy.mixed_law import AnyLaw, MixedLaw
 from genprob_energy.truncated import draw_within
 from genprob_energy.units import Units
 
@@ -69,43 +69,46 @@ class Alternating:
     of HMC per chain and what else it tells; `moved`, the share of labels that changed.
 
     Arguments:
-        log_density: `[..., chains, schema.width] -> [..., chains]`, in nats up to a constant.
+        law: `[..., chains, schema.width] -> [..., chains]`, in nats up to a constant, of reals and of labels apart.
         units: the columns.
         held: what is known of each chain, all dimensions of chains taken as one; None for nothing.
-        value_and_gradient: the log-density with its gradient in the reals `[..., chains, reals]`; None for autograd.
         warmup: adapted steps.
         size: first step size.
     """
 
-    log_density: LogDensity
+    law: MixedLaw | AnyLaw
     units: Units
     held: Held | None = None
-    value_and_gradient: ValueAndGradient | None = None
     warmup: int = 0
     size: float = 0.1
 
     adjusted: ClassVar[bool] = True
 
     def init(self, position: Tensor) -> Memory:
-        return self._hmc(position).init(position[..., self.units.reals]) if self.units.reals else {}
+        if not self.units.reals:
+            return {}
+        return self._hmc(position).begun(position[..., self.units.reals], position.ndim - 1)
 
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
+        lead = position.shape[:-1]
         if self.held is not None:
             evidence = self.held.evidence
             position = torch.where(evidence.fixed, evidence.value, position.flatten(0, -2)).reshape(position.shape)
-        new, told = position.clone(), {}
+        new, told = position, {}
         if self.units.reals:
-            moved, memory, told = self._hmc(position).step(position[..., self.units.reals], memory)
+            slope, z = self.law.given_labels(position), position[..., self.units.reals]
+            moved, memory, told = self._hmc(position, slope).step(z, memory)
             if self.held is not None:
-                moved = torch.where(self._still(position), position[..., self.units.reals], moved)
+                moved = torch.where(self.held.still.reshape(moved.shape), z, moved)
+                moved = self._within(moved, slope)
+            new = position.clone()
             new[..., self.units.reals] = moved
-            new = self._within(new)
         labels = [*self.units.binaries, *self.units.levels] if self.held is None else list(self.held.open)
         if labels:
             visited = [labels[at] for at in torch.randperm(len(labels))[:_VISITED].tolist()]
-            groups = tuple(torch.tensor([j], device=position.device) for j in visited)
-            new, _, flipped = SingleSiteGibbs(self._conditional, groups).step(new, {})
-            told = told | {"moved": flipped["moved"]}
+            known = {} if self.held is None else {j: self.held.told[j].reshape(*lead, -1) for j in visited}
+            drawn = self.law.redrawn(new, visited, known)
+            new, told = drawn, told | {"moved": (drawn != new).to(drawn.dtype).mean(-1)}
         return new, memory, told
 
     def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
@@ -113,49 +116,34 @@ class Alternating:
             return memory
         return self._hmc(position).adapt(position[..., self.units.reals], memory, metrics)
 
-    def _hmc(self, position: Tensor) -> HMC:
-        """HMC of the reals, the labels and what is held as in `position`."""
-        reals, still = self.units.reals, None if self.held is None else self._still(position)
-
-        def whole(z: Tensor) -> Tensor:
-            points = position.clone()
-            points[..., reals] = z if still is None else torch.where(still, position[..., reals], z)
-            return points
-
-        def log_density(z: Tensor) -> Tensor:
-            return self.log_density(whole(z))
-
-        def slope(z: Tensor) -> tuple[Tensor, Tensor]:
-            assert self.value_and_gradient is not None
-            value, gradient = self.value_and_gradient(whole(z))
-            return value, gradient if still is None else torch.where(still, 0.0, gradient)
-
-        inner = None if self.value_and_gradient is None else slope
-        return HMC(log_density, _LEAPFROGS, self.warmup, mass="unit", size=self.size, value_and_gradient=inner)
-
-    def _still(self, position: Tensor) -> Tensor:
-        assert self.held is not None
-        return self.held.still.reshape(*position.shape[:-1], -1)
-
-    def _within(self, position: Tensor) -> Tensor:
-        """Reals in intervals, moved by proposals from the base within them."""
-        if self.held is None or not self.held.evidence.boxes:
-            return position
-        evidence, reals, heads = self.held.evidence, self.units.reals, self.units.heads
-        now = position.flatten(0, -2)
-        for c, box in evidence.boxes.items():
-            j, scale = reals[c], heads.scale()[c].to(now.dtype)
-            loc = heads.offset[c].to(now.dtype)
-            proposal = now.clone()
-            proposal[box.rows, j] = draw_within(loc.expand(len(box.rows)), scale, box.lower, box.upper)
-            base = -0.5 * (((proposal[:, j] - loc) / scale).square() - ((now[:, j] - loc) / scale).square())
-            _, accept = accepted(self.log_density(proposal) - self.log_density(now) - base)
-            now = chosen(accept, proposal, now)
-        return now.reshape(position.shape)
-
-    def _conditional(self, position: Tensor, sites: Tensor) -> Tensor:
-        j = int(sites[0])
-        found = enumerated(self.log_density, self.units.levels.get(j, 2))(position, sites)
+    def _hmc(self, position: Tensor, slope: ValueAndGradient | None = None) -> HMC:
+        """HMC of the reals, the labels and what is held as in `position`; `slope` of reals given its labels."""
+        given = self.law.given_labels(position) if slope is None else slope
         if self.held is None:
-            return found
-        return found + self.held.told[j].reshape(*position.shape[:-1], 1, -1)
+            free = given
+        else:
+            still, z = self.held.still.reshape(*position.shape[:-1], -1), position[..., self.units.reals]
+
+            def free(at: Tensor) -> tuple[Tensor, Tensor]:
+                value, gradient = given(torch.where(still, z, at))
+                return value, gradient.masked_fill(still, 0.0)
+
+        return HMC(
+            lambda at: free(at)[0], _LEAPFROGS, self.warmup, mass="unit", size=self.size, value_and_gradient=free
+        )
+
+    def _within(self, z: Tensor, slope: ValueAndGradient) -> Tensor:
+        """Reals `[..., reals]` in intervals, moved by proposals from the base within them."""
+        if self.held is None or not self.held.evidence.boxes:
+            return z
+        heads, now = self.units.heads, slope(z)[0]
+        for c, box in self.held.evidence.boxes.items():
+            scale, loc = heads.scale()[c].to(z.dtype), heads.offset[c].to(z.dtype)
+            flat = z.flatten(0, -2).clone()
+            flat[box.rows, c] = draw_within(loc.expand(len(box.rows)), scale, box.lower, box.upper)
+            proposal = flat.reshape(z.shape)
+            then = slope(proposal)[0]
+            base = -0.5 * (((proposal[..., c] - loc) / scale).square() - ((z[..., c] - loc) / scale).square())
+            _, accept = accepted(then - now - base)
+            z, now = chosen(accept, proposal, z), torch.where(accept, then, now)
+        return z

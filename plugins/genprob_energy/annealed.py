@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -119,11 +119,16 @@ class AnnealedEnergy(Unnormalised):
         shares, step = self.stored.path(temperatures), max(1, ROWS // chains)
         weights, points = [], []
         for first in range(0, len(queries), step):
-            path, log_first = self.path_of(queries.take(slice(first, first + step)), chains)
-            weight, found = anneal(self._tuned(path), shares)
-            weights.append(weight.reshape(-1, chains) + log_first[:, None])
-            points.append(found.reshape(-1, chains, found.shape[-1]))
+            weight, found = self.walked(queries.take(slice(first, first + step)), chains, shares)
+            weights.append(weight)
+            points.append(found)
         return torch.cat(weights), torch.cat(points)
+
+    def walked(self, queries: QueryBatch, chains: int, shares: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """As `annealed`, of few queries, at these shares of their path."""
+        path, log_first = self.path_of(queries, chains)
+        weight, points = anneal(self._tuned(path), shares)
+        return weight.reshape(-1, chains) + log_first[:, None], points.reshape(len(queries), chains, -1)
 
     def proposed(self, queries: QueryBatch, particles: int, temperatures: int, rest: np.ndarray) -> WeightedRows:
         """Rows annealed under evidence, weighted by how they got there and by the `rest` of it, `[Q, width]` cells."""

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 _LOG_2PI = math.log(2 * math.pi)
 _WIDE, _WIDE_SHARE = 2.0, 0.02
-_RIDGE = 1e-3
+_RIDGE = 1e-6
+_FAR = 10.0
 _ROWS = 4096
 
 
@@ -79,6 +80,19 @@ class NormalMixture(nn.Module):
         if len(self.mean) == 1:
             return self._one(points)[0].double()
         return torch.logsumexp(self._each(points)[0], -1)
+
+    def features(self, points: Tensor) -> Tensor:
+        """How a point stands to the law, `[..., 2 d + K + 1]` in the type of the points, nothing beyond 10 from 0.
+
+        Its coordinates whitened by the last component, and those whitened by each, averaged by how likely it is of
+        each; that itself; and the log-density over d.
+        """
+        each, unit = self._each(points)
+        value = torch.logsumexp(each, -1)
+        likely = torch.exp(each - value[..., None])
+        near = (likely[..., None] * unit).sum(-2)
+        parts = [unit[..., -1, :], near, likely, value[..., None] / points.shape[-1]]
+        return torch.cat(parts, -1).clamp(-_FAR, _FAR).to(points.dtype)
 
     def slope(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The log-density and its gradient, in the type of the points."""

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genprob.engine.kernels.hmc import HMC
 from genprob.engine.kernels.metropolis import accepted, chosen
 from genprob.engine.move import Metrics
 from genprob.engine.state import Memory
-from genprob.errors import PluginError
+from genprob_energy.added import Added
 from genprob_energy.annealed import size_at
 from genprob_energy.base import Given, NormalMixture
 
@@ -20,28 +20,6 @@ TARGET = 0.8
 """Wanted acceptance of a path's transitions."""
 _LEAPFROGS = 6
 _PROPOSALS = 3
-
-
-def sloped(net: nn.Sequential, points: Tensor) -> tuple[Tensor, Tensor]:
-    """A perceptron's one output `[...]` and its gradient `[..., d]`, by hand: a third of what autograd takes.
-
-    Raises `PluginError` for layers other than linear ones and SiLU.
-    """
-    at, slopes = points, []
-    for layer in net:
-        if isinstance(layer, nn.Linear):
-            at = torch.nn.functional.linear(at, layer.weight, layer.bias)
-            slopes.append(layer.weight)
-        elif isinstance(layer, nn.SiLU):
-            gate = torch.sigmoid(at)
-            slopes.append(gate * (1 + at * (1 - gate)))
-            at = at * gate
-        else:
-            raise PluginError(f"an energy's network is of linear layers and SiLU, not {type(layer).__name__}")
-    gradient = at.new_ones(at.shape)
-    for layer, slope in zip(reversed(net), reversed(slopes), strict=True):
-        gradient = gradient @ slope if isinstance(layer, nn.Linear) else gradient * slope
-    return at[..., 0], gradient
 
 
 @dataclass(eq=False)
@@ -53,14 +31,14 @@ class EnergyPath:
     afterwards.
 
     Arguments:
-        net: what is added to the energy, `[n, d] -> [n, 1]`.
+        added: to the energy, by a network.
         base: where the path begins.
         given: the base's law of the coordinates that are not known, of n points.
         copies: chains of each.
         near: whether the base is near the law.
     """
 
-    net: nn.Sequential
+    added: Added
     base: NormalMixture
     given: Given
     copies: int
@@ -75,28 +53,28 @@ class EnergyPath:
         return self.given.draw(self.copies).flatten(0, 1)
 
     def log_density(self, points: Tensor, share: float) -> Tensor:
-        return self.base.log_density(points) - share * self.net(points)[..., 0].double()
+        return self.base.log_density(points) - share * self.added(points).double()
 
     def step(self, points: Tensor, share: float) -> Tensor:
         if self.near:
-            return _proposed(self.net, self.given, self.copies, points, share, _PROPOSALS)[0]
-        target = HeldDensity(self.net, self.base, self.known, self.value, share)
+            return _proposed(self.added, self.given, self.copies, points, share, _PROPOSALS)[0]
+        target = HeldDensity(self.added, self.base, self.known, self.value, share)
         size = size_at(self, share)
         kernel = HMC(target, _LEAPFROGS, mass="unit", size=size, value_and_gradient=target.slope)
-        new, _, told = kernel.step(points, kernel.init(points))
+        new, _, told = kernel.step(points, kernel.begun(points, 1))
         if self.tuning:
             self.sizes.append((share, size * float(np.exp(float(told["acceptance"].mean()) - TARGET))))
         return torch.where(self.known, self.value, new)
 
 
 def _proposed(
-    net: nn.Module, given: Given, copies: int, points: Tensor, share: float, times: int
+    added: Added, given: Given, copies: int, points: Tensor, share: float, times: int
 ) -> tuple[Tensor, Tensor]:
     """Metropolis steps that propose from the base whatever stands now, and the mean chance of acceptance, `[rows]`."""
-    now, chances = net(points)[..., 0], []
+    now, chances = added(points), []
     for _ in range(times):
         fresh = given.draw(copies).reshape(points.shape)
-        then = net(fresh)[..., 0]
+        then = added(fresh)
         chance, accept = accepted(share * (now - then))
         points, now = chosen(accept, fresh, points), torch.where(accept, then, now)
         chances.append(chance)
@@ -108,11 +86,11 @@ class HeldProposals:
     """Metropolis steps of `[Q, chains, d]` or `[Q, d]` that propose unknown coordinates from the base given the others.
 
     Arguments:
-        net: what is added to the base's energy.
+        added: to the base's energy, by a network.
         given: the base's laws, of Q points.
     """
 
-    net: nn.Module
+    added: Added
     given: Given
 
     def init(self, position: Tensor) -> Memory:
@@ -120,7 +98,7 @@ class HeldProposals:
 
     def step(self, position: Tensor, memory: Memory) -> tuple[Tensor, Memory, Metrics]:
         copies = position.shape[1] if position.ndim > 2 else 1
-        new, chance = _proposed(self.net, self.given, copies, position, 1.0, _PROPOSALS)
+        new, chance = _proposed(self.added, self.given, copies, position, 1.0, _PROPOSALS)
         return new, memory, {"acceptance": chance}
 
 
@@ -128,7 +106,7 @@ class HeldProposals:
 class HeldDensity:
     """The log-density of a share of an energy's path, whatever stands at the known coordinates."""
 
-    net: nn.Sequential
+    added: Added
     base: NormalMixture
     known: Tensor
     value: Tensor
@@ -136,12 +114,12 @@ class HeldDensity:
 
     def __call__(self, points: Tensor) -> Tensor:
         at = torch.where(self.known, self.value, points)
-        return self.base.log_density(at).to(at.dtype) - self.share * self.net(at)[..., 0]
+        return self.base.log_density(at).to(at.dtype) - self.share * self.added(at)
 
     def slope(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """The log-density and its gradient, 0 in the known coordinates."""
         at = torch.where(self.known, self.value, points)
-        value, gradient = sloped(self.net, at)
+        value, gradient = self.added.slope(at)
         log_base, down = self.base.slope(at)
         return log_base - self.share * value, torch.where(self.known, 0.0, down - self.share * gradient)
 

@@ -17,6 +17,7 @@ from genprob.engine.transition import Kernel
 from genprob.errors import UsageError
 from genprob.nets.mlp import mlp
 from genprob.query.batch import POINT, QueryBatch
+from genprob_energy.added import Added, Perceptron
 from genprob_energy.annealed import AnnealedEnergy, EnergyChains, completed
 from genprob_energy.base import NormalMixture
 from genprob_energy.coordinates import EnergyPath, HeldDensity, HeldHMC
@@ -87,9 +88,14 @@ class DeepEnergy(AnnealedEnergy):
     def _encoded(self, values: Tensor) -> Tensor:
         return self.encoder.encode(self.encoder.inside(values.double())).clamp(-1e3, 1e3).float()
 
+    @property
+    def added(self) -> Added:
+        """What the network adds to the base's energy."""
+        return Perceptron.of(self.net)
+
     def energy(self, points: Tensor) -> Tensor:
         """Nats, `[..., d] -> [...]`; the base is normalised."""
-        return self.net(points)[..., 0] - self.base.log_density(points).to(points.dtype)
+        return self.added(points) - self.base.log_density(points).to(points.dtype)
 
     def guesses(self, count: int) -> Tensor:
         return self.noise.draw(count)
@@ -99,16 +105,16 @@ class DeepEnergy(AnnealedEnergy):
 
     def chain(self, known: Tensor, value: Tensor, warmup: int) -> Kernel:
         """A kernel on `[..., chains, d]` that leaves the known coordinates, broadcast to them, where they are."""
-        target = HeldDensity(self.net, self.base, known, value)
+        target = HeldDensity(self.added, self.base, known, value)
         inner = HMC(target, _LEAPFROGS, warmup, mass="unit", value_and_gradient=target.slope)
         return HeldHMC(inner, known, value)
 
     def tempered_kernel(self, temperatures: int) -> Kernel:
         """HMC at `temperatures` shares of the network, down to the base alone, where it is quick to move."""
         free = torch.zeros(self.schema.width, dtype=torch.bool, device=self.base.mean.device)
-        whole = HeldDensity(self.net, self.base, free, free.float())
+        whole = HeldDensity(self.added, self.base, free, free.float())
         shares = tuple(torch.linspace(1, 0, temperatures).tolist())
-        base = HeldDensity(self.net, self.base, free, free.float(), 0.0)
+        base = HeldDensity(self.added, self.base, free, free.float(), 0.0)
         return ReplicaExchange(whole, lambda density: HMC(density, _LEAPFROGS, mass="unit"), shares, base)
 
     # --- noise contrast and scores
@@ -131,7 +137,7 @@ class DeepEnergy(AnnealedEnergy):
     # --- the partition function
 
     def path(self, known: Tensor, value: Tensor, copies: int) -> EnergyPath:
-        return EnergyPath(self.net, self.base, self.base.given(known, value), copies)
+        return EnergyPath(self.added, self.base, self.base.given(known, value), copies)
 
     def free_path(self, copies: int) -> EnergyPath:
         nothing = torch.zeros(1, self.schema.width, device=self.base.mean.device)

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.data.schema import Schema
+from genprob.engine.kernels.density import LogDensity
 from genprob.engine.kernels.replica import ReplicaExchange
 from genprob.engine.transition import Kernel
 from genprob.metrics.partition import Partition
@@ -20,78 +21,18 @@ from genprob.nets.mlp import mlp
 from genprob.query import emission
 from genprob.query.batch import NOISY, POINT, QueryBatch
 from genprob.query.weighted_rows import WeightedRows
+from genprob_energy.added import Perceptron
 from genprob_energy.alternating import Alternating, Held
 from genprob_energy.annealed import RESERVOIR, AnnealedEnergy, EnergyChains, completed, size_at
 from genprob_energy.base import NormalMixture
-from genprob_energy.coordinates import TARGET, sloped
+from genprob_energy.coordinates import TARGET
 from genprob_energy.evidence import Evidence, of_queries
+from genprob_energy.mixed_law import AnyLaw, IndependentBase, MixedLaw
 from genprob_energy.units import Units, encoded, listed_states, visible_states
 
 _LOG_2PI = math.log(2 * math.pi)
 MOST_LISTED = 4096
 """States of a table without reals up to which log Z is summed."""
-
-
-@dataclass(frozen=True, eq=False)
-class IndependentBase:
-    """The law of units at their heads' offsets: normals of the reals times frequencies of the labels.
-
-    Attributes:
-        loc, precision: `[reals]` of the normals.
-        natural: `[features]` what features are multiplied by.
-        constant: log-normaliser.
-    """
-
-    loc: Tensor
-    precision: Tensor
-    natural: Tensor
-    constant: Tensor
-
-    @classmethod
-    def of(cls, units: Units) -> IndependentBase:
-        drive, stretch = units.heads.offset, units.stretch(torch.float64)
-        count = len(units.reals)
-        parts = (
-            drive[:count],
-            units.precision(torch.float64)[:count],
-            drive if stretch is None else drive * stretch,
-            units.log_normaliser(drive),
-        )
-        return cls(*(part.float() for part in parts))
-
-    def log_density(self, features: Tensor) -> Tensor:
-        """`[..., features] -> [...]` in nats."""
-        z = features[..., : len(self.loc)]
-        return features @ self.natural - 0.5 * (z.square() @ self.precision) - self.constant
-
-
-@dataclass(frozen=True, eq=False)
-class MixedLaw:
-    """The unnormalised log-density of a share of a mixed energy's path, of points `[..., schema.width]`.
-
-    Arguments:
-        net: what is added to the energy, of features.
-        units: the columns.
-        base: the law that the path begins at.
-        share: of the network.
-    """
-
-    net: nn.Sequential
-    units: Units
-    base: IndependentBase
-    share: float = 1.0
-
-    def __call__(self, points: Tensor) -> Tensor:
-        features = self.units.features(points)
-        return self.base.log_density(features) - self.share * self.net(features)[..., 0]
-
-    def slope(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """The log-density, and its gradient in the reals `[..., reals]`."""
-        features = self.units.features(points)
-        value, gradient = sloped(self.net, features)
-        z, base = features[..., : len(self.base.loc)], self.base
-        down = (base.loc - z) * base.precision
-        return base.log_density(features) - self.share * value, down - self.share * gradient[..., : z.shape[-1]]
 
 
 @dataclass(eq=False)
@@ -114,11 +55,11 @@ class MixedPath:
         return self.law.units.draw(drive.expand(len(evidence.value), -1), evidence)
 
     def log_density(self, points: Tensor, share: float) -> Tensor:
-        return replace(self.law, share=share)(points).double()
+        return self.law.at(share)(points).double()
 
     def step(self, points: Tensor, share: float) -> Tensor:
-        law, size = replace(self.law, share=share), size_at(self, share)
-        kernel = Alternating(law, law.units, self.held, law.slope, size=size)
+        size = size_at(self, share)
+        kernel = Alternating(self.law.at(share), self.law.units, self.held, size=size)
         new, _, told = kernel.step(points, kernel.init(points))
         if self.tuning and "acceptance" in told:
             self.sizes.append((share, size * float(np.exp(float(told["acceptance"].mean()) - TARGET))))
@@ -172,7 +113,7 @@ class MixedEnergy(AnnealedEnergy):
     @property
     def law_of_points(self) -> MixedLaw:
         """The energy's law."""
-        return MixedLaw(self.net, self.units, IndependentBase.of(self.units))
+        return MixedLaw(Perceptron.of(self.net), self.units, IndependentBase.of(self.units))
 
     def points(self, batch: Batch) -> Tensor:
         return encoded(self.units.heads, batch.values).float()
@@ -185,17 +126,19 @@ class MixedEnergy(AnnealedEnergy):
         return self.draw_noise(count)
 
     def markov_kernel(self) -> Kernel:
-        law = self.law_of_points
-        return Alternating(law, self.units, None, law.slope, warmup=10**6, size=0.2)
+        return Alternating(self.law_of_points, self.units, warmup=10**6, size=0.2)
 
     def completing_kernel(self, batch: Batch) -> Kernel:
-        law, evidence = self.law_of_points, Evidence(batch.observed, self.points(batch))
-        return Alternating(law, self.units, Held.of(self.units, evidence), law.slope, size=0.2)
+        held = Held.of(self.units, Evidence(batch.observed, self.points(batch)))
+        return Alternating(self.law_of_points, self.units, held, size=0.2)
 
     def tempered_kernel(self, temperatures: int) -> Kernel:
         """The same chains at `temperatures` shares of the network, down to the base alone, where they move freely."""
         law, shares = self.law_of_points, tuple(torch.linspace(1, 0, temperatures).tolist())
-        return ReplicaExchange(law, lambda density: Alternating(density, self.units), shares, replace(law, share=0.0))
+        return ReplicaExchange(law, self._alternating, shares, law.at(0.0))
+
+    def _alternating(self, log_density: LogDensity) -> Kernel:
+        return Alternating(AnyLaw(log_density, self.units), self.units)
 
     # --- noise contrast
 
@@ -305,7 +248,7 @@ class MixedEnergy(AnnealedEnergy):
             return evidence.hold(points.flatten(0, 1), self.units.reals).reshape(points.shape)
 
         def kernel(warmup: int) -> Kernel:
-            return Alternating(law, self.units, held, law.slope, warmup=warmup)
+            return Alternating(law, self.units, held, warmup=warmup)
 
         return EnergyChains(self, queries, chains, hold, kernel)
 

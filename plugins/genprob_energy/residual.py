@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.data.schema import Schema
 from genprob.engine.transition import Kernel
 from genprob.errors import UsageError
+from genprob.nets.mlp import mlp
 from genprob.query.batch import NOTHING, POINT, QueryBatch
 from genprob.query.weighted_rows import WeightedRows
+from genprob_energy.added import Added, Differentiated
 from genprob_energy.base import NormalMixture
 from genprob_energy.coordinates import EnergyPath, HeldProposals
 from genprob_energy.energy import DeepEnergy
@@ -85,7 +87,7 @@ class ResidualEnergy(DeepEnergy):
         if components < 1:
             raise UsageError(f"components={components}: one at least")
         self._resize(components)
-        self.net = nn.Sequential(nn.Linear(schema.width, schema.width).requires_grad_(False), *self.net)
+        self.net = mlp(2 * schema.width + components + 2, hidden, 1)
 
     @property
     def recipe(self) -> Mapping[str, Mapping[str, Any]]:
@@ -96,12 +98,7 @@ class ResidualEnergy(DeepEnergy):
         super().near(points, seed)
         self._resize(max(1, min(self._components, len(points) // ROWS_A_COMPONENT)))
         self.base.fit(points, seed)
-        # The network begins as nothing, over coordinates in which the data are round.
-        first, last = self.net[0], self.net[-1]
-        assert isinstance(first, nn.Linear) and isinstance(last, nn.Linear) and first.bias is not None
-        first.weight.copy_(self.noise.whitener[0])
-        first.bias.copy_(-self.noise.whitener[0] @ self.noise.mean[0])
-        for parameter in last.parameters():
+        for parameter in self.net[-1].parameters():  # the network begins as nothing
             parameter.zero_()
 
     def _resize(self, components: int) -> None:
@@ -116,6 +113,17 @@ class ResidualEnergy(DeepEnergy):
         super().build(structure)
         self._resize(structure["components"])
 
+    @property
+    def added(self) -> Added:
+        """What the network adds, of how a point stands to the base; bounded, so that the law is proper."""
+        return Differentiated(self._network)
+
+    def _network(self, points: Tensor) -> Tensor:
+        features = self.base.features(points)
+        # A base of few rows has fewer components than the network was made for.
+        missing = self.net[0].in_features - features.shape[-1]
+        return self.net(torch.nn.functional.pad(features, (0, missing)))[..., 0]
+
     def draw_noise(self, count: int) -> Tensor:
         return self.base.draw(count)
 
@@ -123,20 +131,20 @@ class ResidualEnergy(DeepEnergy):
         return self.base.log_density(points).to(points.dtype)
 
     def path(self, known: Tensor, value: Tensor, copies: int) -> EnergyPath:
-        return EnergyPath(self.net, self.base, self.base.given(known, value), copies, near=True)
+        return EnergyPath(self.added, self.base, self.base.given(known, value), copies, near=True)
 
-    def annealed(self, queries: QueryBatch, chains: int, temperatures: int) -> tuple[Tensor, Tensor]:
+    def walked(self, queries: QueryBatch, chains: int, shares: Sequence[float]) -> tuple[Tensor, Tensor]:
         """As of `DeepEnergy`, without a path: the base is near enough to be weighted at once."""
         known, value, log_jacobian = self.given(queries)
         given = self.base.given(known, value)
         points = given.draw(chains)
-        return given.log_density[:, None] + log_jacobian[:, None] - self.net(points)[..., 0].double(), points
+        return given.log_density[:, None] + log_jacobian[:, None] - self.added(points).double(), points
 
     def chain(self, known: Tensor, value: Tensor, warmup: int) -> Kernel:
-        return HeldProposals(self.net, self.base.given(known[:, 0], value[:, 0]))
+        return HeldProposals(self.added, self.base.given(known[:, 0], value[:, 0]))
 
     def completing_kernel(self, batch: Batch) -> Kernel:
-        return HeldProposals(self.net, self.base.given(batch.observed, self.points(batch)))
+        return HeldProposals(self.added, self.base.given(batch.observed, self.points(batch)))
 
     @torch.no_grad()
     def propose(self, queries: QueryBatch, particles: int) -> WeightedRows:

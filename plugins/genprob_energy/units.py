@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -51,6 +53,13 @@ class Units:
     def width(self) -> int:
         """Number of features."""
         return self.heads.width
+
+    @cached_property
+    def places(self) -> dict[int, slice]:
+        """Column -> its features."""
+        sizes = {j: 1 for j in (*self.reals, *self.binaries)} | self.levels
+        ends = list(accumulate(sizes.values()))
+        return {j: slice(end - size, end) for (j, size), end in zip(sizes.items(), ends, strict=True)}
 
     def points(self, batch: Batch, dtype: torch.dtype) -> Tensor:
         """The rows of a batch, `[rows, schema.width]`; cells stand at their centres."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from genprob.data.batch import Batch
 from genprob.engine.capabilities import Tempers
-from genprob.engine.diagnostics import ess_bulk
+from genprob.engine.diagnostics import ess_bulk, rhat
 from genprob.engine.scope import running
 from genprob.engine.transition import Adaptive, Kernel
 from genprob.errors import Diverged, UsageError
@@ -38,11 +38,12 @@ class Mixing:
     A chain moves between cells: the labels of a column, or clusters of the rows by k-means. `visited` is the mean
     number of cells among 100 successive positions (ideal: what independent draws from the rows' cells visit);
     `changes` counts moves from cell to cell; `return_time` is how long a chain takes from one entry of a cell to the
-    next, averaged over cells by their shares of the rows; `steps_per_draw` is how many steps are worth one
-    independent draw, of the coordinate that is slowest. Chains begin at draws of the joint. Where the model has
-    codes, the same chains are looked at there too, with clusters of the rows' codes. A step is one transition of the
-    model's kernel (a sweep of Gibbs sampling, a trajectory of HMC); with temperatures, one of every copy, and an
-    exchange.
+    next, averaged over cells by their shares of the rows, and infinite where chains stand in a cell that none entered;
+    `steps_per_draw` is how many steps are worth one independent draw, of the coordinate or the cell that is slowest;
+    `rhat` is the worst R-hat of the cells, infinite where chains stay in different ones. Chains begin at draws of the
+    joint. Where the model has codes, the same chains are looked at there too, with clusters of the rows' codes. A step
+    is one transition of the model's kernel (a sweep of Gibbs sampling, a trajectory of HMC); with temperatures, one of
+    every copy, and an exchange.
 
     See also: Bengio, Mesnil, Dauphin and Rifai 2013 (mixing in code space); Desjardins et al. 2010 (tempered chains).
 
@@ -181,6 +182,7 @@ class Mixing:
             ("changes", f"changes in {WINDOW} steps", "higher", [one.changes for one in each], np.nan),
             ("return_time", "steps", "lower", [one.mean_return() for one in each], np.nan),
             ("steps_per_draw", "steps", "lower", [one.steps_per_draw for one in each], 1.0),
+            ("rhat", "", "lower", [one.rhat for one in each], 1.0),
         )
         for name, units, better, estimates, ideal in measures:
             values, errors = (np.array([getattr(e, part) for e in estimates]) for part in ("value", "error"))
@@ -231,6 +233,7 @@ class _Found:
     share: np.ndarray
     rows: np.ndarray
     steps_per_draw: Estimate
+    rhat: Estimate
     independent: float
 
     def mean_return(self) -> Estimate:
@@ -238,6 +241,8 @@ class _Found:
         entered = ~np.isnan(self.returns.value) & (self.rows > 0)
         if not entered.any():
             return Estimate(np.array(np.nan), np.array(np.nan))
+        if np.isinf(self.returns.value[entered]).any():
+            return Estimate(np.array(np.inf), np.array(np.nan))
         weight = np.where(entered, self.rows, 0.0) / self.rows[entered].sum()
         value, error = np.nan_to_num(self.returns.value), np.nan_to_num(self.returns.error)
         # The cells' numbers come from the same chains: their errors are added as if they went together.
@@ -251,16 +256,23 @@ def _found(space: _Space, positions: np.ndarray) -> _Found:
     cells = space.cells.of(flat).reshape(steps, chains)
     at = space.coordinates(flat).reshape(steps, chains, -1)
     returns, entries = return_times(cells, number)
+    share = np.bincount(cells.reshape(-1), minlength=number) / cells.size
+    never = (share > 0) & (entries == 0)
+    returns = Estimate(np.where(never, np.inf, returns.value), np.where(never, np.nan, returns.error))
     moving = at[..., at.reshape(-1, at.shape[-1]).std(0) > 0]
-    worth = ess_bulk(torch.as_tensor(moving)) if moving.shape[-1] else torch.empty(0)
+    inside = torch.as_tensor(cells[..., None] == np.flatnonzero((share > 0) & (share < 1))).double()
+    worst = float(rhat(inside).max()) if inside.shape[-1] else np.nan
+    looked = torch.cat([torch.as_tensor(moving, dtype=torch.float64), inside], -1)
+    per_draw = steps * chains / float(ess_bulk(looked).min()) if looked.shape[-1] else np.nan
     return _Found(
         visited(cells, WINDOW),
         changes(cells, WINDOW),
         autocorrelation(at, [lag for lag in LAGS if lag < steps]),
         returns,
         entries.astype(float),
-        np.bincount(cells.reshape(-1), minlength=number) / cells.size,
+        share,
         space.cells.share,
-        Estimate(np.array(steps * chains / float(worth.min()) if worth.numel() else np.nan), np.array(np.nan)),
+        Estimate(np.array(np.inf if worst == np.inf else per_draw), np.array(np.nan)),
+        Estimate(np.array(worst), np.array(np.nan)),
         expected_visits(space.cells.share, WINDOW),
     )

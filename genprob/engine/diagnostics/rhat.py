@@ -25,7 +25,8 @@ def rhat(draws: Tensor) -> Tensor:
     halves = split(checked(draws))
     flat = halves.flatten(0, 1)
     folded = (halves - quantile(flat, 0.5)).abs()
-    found = torch.maximum(_plain(normal_scores(halves)), _plain(normal_scores(folded)))
+    # Distances that are all alike have no R-hat, and say nothing.
+    found = torch.fmax(_plain(normal_scores(halves)), _plain(normal_scores(folded)))
     constant = (flat == flat[0]).all(0)
     return torch.where(constant, 1.0, found)
 

@@ -88,7 +88,11 @@ class WarmedUp:
         return Warmup(self.warmup, self.target, self.mass, self.size)
 
     def init(self, position: Tensor) -> Memory:
-        return self._warmup.init(position, checked(self.log_density(position), position).ndim)
+        return self.begun(position, checked(self.log_density(position), position).ndim)
+
+    def begun(self, position: Tensor, lead: int) -> Memory:
+        """As `init`, where it is known that positions have `lead` batch dimensions."""
+        return self._warmup.init(position, lead)
 
     def adapt(self, position: Tensor, memory: Memory, metrics: Metrics) -> Memory:
         return self._warmup.step(position, memory, metrics["acceptance"])

@@ -7,9 +7,7 @@ import torch
 import genprob
 from genprob.engine.kernels import HMC, Langevin
 from genprob.errors import Diverged, PluginError, UsageError
-from genprob.nets.mlp import mlp
 from genprob.testing.tables import mixed
-from genprob_energy.coordinates import sloped
 from genprob_energy.energy import DeepEnergy
 
 GRID = np.linspace(-4.5, 4.5, 181)
@@ -198,11 +196,3 @@ def test_chains_that_explode_are_told(tmp_path):
 def test_one_noise_is_asked_of_score_matching():
     with pytest.raises(UsageError, match="give least and most the same value"):
         genprob.fit(ring(50), DeepEnergy, inference="dsm", steps=2)
-
-
-def test_the_slope_by_hand_is_that_of_autograd():
-    torch.manual_seed(0)
-    net, at = mlp(3, (8, 5), 1), torch.randn(4, 2, 3, requires_grad=True)
-    value, slope = sloped(net, at.detach())
-    torch.testing.assert_close(value, net(at)[..., 0])
-    torch.testing.assert_close(slope, torch.autograd.grad(net(at).sum(), at)[0])

@@ -130,6 +130,35 @@ def test_a_machine_that_is_stuck_is_told_from_one_that_mixes_and_temperatures_he
     assert found["stuck"]["visited_by_chain"].value[tempered] > 1.8
 
 
+@pytest.mark.parametrize("apart", [0.0, 8.0])
+def test_chains_that_stay_in_different_modes_are_told_however_fast_they_move_within(apart, scores):
+    """Each chain draws anew at every step, but only from the mode it began in."""
+    joint, _ = walking(Autoregression(0.0))
+    schema = Schema(tuple(Variable(name, Real()) for name in "xyz"))
+    side = torch.arange(20).remainder(2).double() * apart
+
+    def step(position, memory):
+        new = torch.randn(1, 20, 3).double()
+        new[..., 0] += side
+        return new, memory, {}
+
+    joint.schema, joint.model.step = schema, step
+    rows = np.random.default_rng(0).standard_normal((1000, 3))
+    rows[:, 0] += 8 * (np.arange(1000) % 2)
+    found = scores(Mixing(clusters=2, chains=20, steps=200, warmup=0)(joint, Table(schema, rows).to_dataset()))
+    if apart:
+        assert np.isinf([found[name].value for name in ("rhat", "steps_per_draw", "return_time")]).all()
+    else:  # all in one mode: nothing differs, and what is missing shows in the cells visited
+        assert np.isnan(found["rhat"].value) and found["visited"].value == 1
+        assert found["steps_per_draw"].value < 1.5 and np.isinf(found["return_time"].value)
+
+
+def test_rare_crossings_raise_rhat_and_free_ones_leave_it_at_one(scores):
+    for rho, low, high in ((0.5, 1.0, 1.01), (0.999, 1.02, np.inf)):
+        found = scores(Mixing(clusters=2, chains=20, steps=500, warmup=0)(*walking(Autoregression(rho))))
+        assert low <= found["rhat"].value < high
+
+
 def test_what_cannot_be_walked_is_told():
     rows = {"x": [0.5, 1.25, 0.75, 1.5, 2.0, 3.0, 4.0, 1.0], "g": list("abababab")}
     with pytest.raises(UsageError, match="no Markov chain of its own; rbm, boltzmann"):

@@ -213,3 +213,7 @@ def test_normal_scores_are_quantiles_of_mean_ranks(ties):
         assert np.allclose(normal_scores(draws)[..., column].flatten(), truth)
     draws[3, 1, 0] = torch.nan
     assert normal_scores(draws)[..., 0].isnan().all() and not normal_scores(draws)[..., 1].isnan().any()
+
+
+def test_chains_that_are_constant_but_differ_in_halves_are_infinitely_apart():
+    assert torch.isinf(rhat(torch.arange(4.0).remainder(2).expand(10, 4)))
