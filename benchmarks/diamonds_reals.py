@@ -1,4 +1,4 @@
-"""The seven reals of diamonds alone, a random half of them given: flows and energies beside mixtures fitted to the same columns."""
+"""The seven reals of diamonds alone, a random half of them given: flows and energies beside mixtures."""
 
 from __future__ import annotations
 

@@ -119,18 +119,8 @@ class Alternating:
     def _hmc(self, position: Tensor, slope: ValueAndGradient | None = None) -> HMC:
         """HMC of the reals, the labels and what is held as in `position`; `slope` of reals given its labels."""
         given = self.law.given_labels(position) if slope is None else slope
-        if self.held is None:
-            free = given
-        else:
-            still, z = self.held.still.reshape(*position.shape[:-1], -1), position[..., self.units.reals]
-
-            def free(at: Tensor) -> tuple[Tensor, Tensor]:
-                value, gradient = given(torch.where(still, z, at))
-                return value, gradient.masked_fill(still, 0.0)
-
-        return HMC(
-            lambda at: free(at)[0], _LEAPFROGS, self.warmup, mass="unit", size=self.size, value_and_gradient=free
-        )
+        free = given if self.held is None else _still(given, self.held, position[..., self.units.reals])
+        return HMC(lambda z: free(z)[0], _LEAPFROGS, self.warmup, mass="unit", size=self.size, value_and_gradient=free)
 
     def _within(self, z: Tensor, slope: ValueAndGradient) -> Tensor:
         """Reals `[..., reals]` in intervals, moved by proposals from the base within them."""
@@ -147,3 +137,14 @@ class Alternating:
             _, accept = accepted(then - now - base)
             z, now = chosen(accept, proposal, z), torch.where(accept, then, now)
         return z
+
+
+def _still(slope: ValueAndGradient, held: Held, z: Tensor) -> ValueAndGradient:
+    """The log-density of reals whatever stands at those that are held, which are as in `z`."""
+    still = held.still.reshape(z.shape)
+
+    def free(at: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = slope(torch.where(still, z, at))
+        return value, gradient.masked_fill(still, 0.0)
+
+    return free

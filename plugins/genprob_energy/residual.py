@@ -87,7 +87,8 @@ class ResidualEnergy(DeepEnergy):
         if components < 1:
             raise UsageError(f"components={components}: one at least")
         self._resize(components)
-        self.net = mlp(2 * schema.width + components + 2, hidden, 1)
+        self._inputs = 2 * schema.width + components + 2
+        self.net = mlp(self._inputs, hidden, 1)
 
     @property
     def recipe(self) -> Mapping[str, Mapping[str, Any]]:
@@ -121,7 +122,7 @@ class ResidualEnergy(DeepEnergy):
     def _network(self, points: Tensor) -> Tensor:
         features = self.base.features(points)
         # A base of few rows has fewer components than the network was made for.
-        missing = self.net[0].in_features - features.shape[-1]
+        missing = self._inputs - features.shape[-1]
         return self.net(torch.nn.functional.pad(features, (0, missing)))[..., 0]
 
     def draw_noise(self, count: int) -> Tensor:
