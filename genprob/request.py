@@ -133,7 +133,11 @@ class Request:
         try:
             return plugins.find("model", self.model)
         except UsageError as error:
-            raise PluginError(f"{error}; its plugin is not installed, or not enabled (genprob plugins)") from None
+            raise PluginError(
+                f"{error}; its plugin is not installed, or not enabled (genprob plugins), or it is a class of a "
+                "program or notebook: load the run there, after genprob.plugins.enlist(THE_CLASS), or make the class a plugin "
+                "(genprob plugin new)"
+            ) from None
 
 
 def _is_program(spec: ModelSpec) -> bool:
