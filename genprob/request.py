@@ -135,8 +135,8 @@ class Request:
         except UsageError as error:
             raise PluginError(
                 f"{error}; its plugin is not installed, or not enabled (genprob plugins), or it is a class of a "
-                "program or notebook: load the run there, after genprob.plugins.enlist(THE_CLASS), or make the class a plugin "
-                "(genprob plugin new)"
+                "program or notebook: load the run there, after genprob.plugins.enlist(THE_CLASS), or make the class a "
+                "plugin (genprob plugin new)"
             ) from None
 
 
