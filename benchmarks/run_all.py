@@ -30,6 +30,8 @@ NAMES = (
     "claimed_error",
     "audit_speed",
     "modes",
+    "denoising_pictures",
+    "denoising_digits",
     "short_runs",
     "vae_speed",
     "latent_hmc",

@@ -45,10 +45,20 @@ def test_what_is_no_normal_is_integrated_with_the_error_that_is_told():
     assert abs(np.mean(off)) < 0.6 and 0.5 < np.std(off) < 1.6
 
 
-def test_chains_that_do_not_agree_widen_the_error():
-    seen = drawn(1)
-    seen[:, :, 1::2, 0] += 4.0
-    assert (bridged(normal, seen)[1] > 5 * bridged(normal, drawn(1))[1]).all()
+def test_chains_that_have_stayed_in_modes_of_unequal_weight_widen_the_error():
+    """A ninth as much to the right as to the left, and as many chains in either: they cannot know, but disagree."""
+
+    def two(points):
+        x = points[..., 0]
+        return torch.logaddexp(-0.5 * (x + 4).square(), -0.5 * (x - 4).square() - math.log(9.0))
+
+    torch.manual_seed(0)
+    seen = torch.randn(100, 1, 8, 1, dtype=torch.float64)
+    seen[:, :, ::2] -= 4.0
+    seen[:, :, 1::2] += 4.0
+    value, error = bridged(two, seen)
+    truth = 0.5 * math.log(2 * math.pi) + math.log(10 / 9)
+    assert error[0] > 0.5 and abs(value[0] - truth) < 2 * error[0]
 
 
 def test_chains_out_of_the_support_tell_nothing():
