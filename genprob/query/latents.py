@@ -10,7 +10,6 @@ from pyro.poutine import Trace
 from torch import Tensor
 
 from genprob.engine.sites import Site
-from genprob.errors import PluginError
 
 LatentProgramScores = Callable[[dict[str, Tensor], int], tuple[Tensor, Tensor]]
 """Values of all latent sites for `rows` rows -> log p(latents) and log p(evidence | latents), `[rows]` each."""
@@ -63,6 +62,4 @@ class LatentPath:
 def laws(trace: Trace, names: list[str]) -> dict[str, tuple[Any, Tensor]]:
     """Each named site's law and value."""
     nodes: dict[str, Any] = dict(trace.nodes)
-    if not names:
-        raise PluginError("the program has no latent site")
     return {name: (nodes[name]["fn"], nodes[name]["value"]) for name in names}

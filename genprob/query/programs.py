@@ -92,15 +92,15 @@ class LatentProgram(Model):
         told = queries.part(self.schema)
         lists = sites.listed(self._laws(told))
         assert lists is not None
-        states = sites.product(lists, self.latent_states())
-        step = max(1, _ROWS // max(map(len, states.values())))
+        count = self.latent_states()
+        states = sites.product(lists, count)  # of no latents there is one
+        step = max(1, _ROWS // count)
         parts = []
         for q in range(0, len(queries), step):
             part = queries.take(slice(q, q + step))
             copies = {name: z.repeat(len(part), *[1] * (z.ndim - 1)) for name, z in states.items()}
-            rows = len(copies[next(iter(copies))])
-            shifted, log_prior = self._conditioned(part.part(self.schema), copies, rows // len(part))
-            misses = Held.of(part, self.schema, rows // len(part), shifted.device).misses(copies, rows)
+            shifted, log_prior = self._conditioned(part.part(self.schema), copies, count)
+            misses = Held.of(part, self.schema, count, shifted.device).misses(copies, count * len(part))
             log_prior = log_prior.masked_fill(misses.reshape(log_prior.shape).to(shifted.device), -torch.inf)
             parts.append((shifted, log_prior, self._codes(queries, copies, log_prior.shape)))
         shifted, log_weight, codes = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -112,6 +112,8 @@ class LatentProgram(Model):
     @torch.no_grad()
     def unannealed(self) -> str:
         found = self._laws(QueryBatch.empty(self.schema, 1))
+        if not found:
+            return "the program has no latents"
         discrete = [name for name, (law, _) in found.items() if law.support.is_discrete]
         return f"latent {discrete[0]!r} is discrete" if discrete else ""
 

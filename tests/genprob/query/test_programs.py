@@ -452,3 +452,28 @@ def test_a_class_of_this_process_is_fitted_saved_and_loaded(tmp_path):
     assert 3.0 < float(answer["marginals"]["b_mean"]) < 4.4 and answer.attrs["computation"] == "ok"  # 5 unasked
     again = genprob.load(tmp_path / "run").query(["b"], {"a": 1.5})
     assert np.array_equal(answer["posterior"]["b"], again["posterior"]["b"])
+
+
+class Apart(genprob.Model):
+    """Columns that know nothing of each other."""
+
+    def __init__(self, schema):
+        super().__init__(schema)
+        self.outputs = torch.nn.Parameter(torch.zeros(self.emission_width))
+
+    def model(self, batch):
+        with batch.plate():
+            self.emit(self.outputs.expand(len(batch), -1), batch)
+
+    def guide(self, batch):
+        pass
+
+
+def test_a_program_without_latents_is_answered_exactly():
+    rng = np.random.default_rng(0)
+    x, g = rng.normal(3, 2, 400), rng.choice(["a", "b"], 400, p=[0.8, 0.2])
+    joint = genprob.fit({"x": x, "g": g}, Apart, steps=1)
+    answer = joint.query(["g"], {"x": 5.0}, draws=50)
+    assert answer.attrs["guarantee"] == "exact"
+    assert float(answer["marginals"]["g_pmf"][0]) == pytest.approx(np.mean(g == "a"), abs=0.03)
+    assert float(joint.probability({"g": "a"}, {"x": 5.0})) == pytest.approx(float(joint.probability({"g": "a"})))
