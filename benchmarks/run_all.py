@@ -32,6 +32,7 @@ NAMES = (
     "modes",
     "denoising_pictures",
     "denoising_digits",
+    "draws",
     "short_runs",
     "vae_speed",
     "latent_hmc",
