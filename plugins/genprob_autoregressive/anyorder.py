@@ -23,7 +23,7 @@ from genprob_autoregressive.atoms import Atoms
 from genprob_autoregressive.consistency import disagreement
 from genprob_autoregressive.contexts import NetworkContexts
 from genprob_autoregressive.coordinates import Coordinates
-from genprob_autoregressive.filling import filled
+from genprob_autoregressive.filling import dependence, filled
 from genprob_autoregressive.gaussian import Gaussian, Moments
 from genprob_autoregressive.inputs import Inputs
 from genprob_autoregressive.levels import Levels
@@ -150,7 +150,8 @@ class ResidualAnyOrder(Model):
         self._allocate(atoms.width, atoms.held)
         self.atoms = atoms
         self.rows = len(batch)
-        return [
+        dependent = "" if self.fill else dependence(batch)
+        return [dependent] * bool(dependent) + [
             f"{self.schema.columns[j].name} has {size:,} levels, {len(batch) / size:.1f} rows each, and each takes"
             " weights of its own: merge rare levels, or leave the variable out (schema={name: 'ignore'})"
             for j, size in zip(levels, self.levels.sizes, strict=True)

@@ -7,7 +7,11 @@ import pytest
 import torch
 
 import genprob
-from genprob_autoregressive.filling import filled
+from genprob.data.batch import as_batch
+from genprob.data.infer import infer_schema
+from genprob.data.readers import read
+from genprob.data.table import Table
+from genprob_autoregressive.filling import dependence, filled
 
 
 def test_holes_are_drawn_given_the_rest_of_their_row_and_nothing_else_changes(shaken, mixed):
@@ -41,4 +45,15 @@ def test_a_variable_that_is_seen_where_another_is_low_has_the_law_of_all_rows_on
     given = float(joint.query(["y"], {"x": -1.0}, draws=5)["marginals"]["y_mean"])
     assert abs(given + 0.8) < 0.15
     mean = float(joint.query(["y"], {}, draws=5)["marginals"]["y_mean"])
+    assert any("holes of 'y' go with 'x'" in note for note in joint.notes) != fill
     assert abs(mean) < 0.15 if fill else mean < -0.3  # the mean of the seen is -.62
+
+
+def test_holes_by_chance_are_no_reason_to_fill_and_a_label_that_decides_is_named():
+    rng = np.random.default_rng(3)
+    data = {"x": rng.normal(size=2000), "g": rng.choice(["a", "b", "c"], 2000), "n": rng.poisson(3, 2000)}
+    data["y"] = np.where(rng.random(2000) < 0.4, np.nan, data["x"])
+    schema = infer_schema(read(data))
+    assert dependence(as_batch(Table.from_dataset(schema, read(data)))) == ""
+    data["y"] = np.where((data["g"] == "b") & (rng.random(2000) < 0.5), np.nan, data["y"])
+    assert "holes of 'y' go with 'g'" in dependence(as_batch(Table.from_dataset(schema, read(data))))
