@@ -50,7 +50,7 @@ def dependence(batch: Batch) -> str:
             worst = float(size[c])
             name, cause = repr(columns[c].name), repr(other.name)
             found = (
-                f"holes of {name} go with {cause} (correlation {worst:.2f}): without {cause} as evidence, answers about "
+                f"holes of {name} go with {cause} (correlation {worst:.2f}): without {cause} as evidence, answers on "
                 f"{name} are of the rows that hold it; to learn from its holes as well: fill=True, or --set fill=true"
             )
     return found
