@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from genprob.data.schema import Variable
+from genprob.data.schema import Schema, Variable
+from genprob.errors import UsageError
 from genprob.nets.heads import Heads
 from genprob.nets.mlp import mlp
+
+
+def images(schema: Schema) -> list[Variable]:
+    """The variables with two dims, or channels and two dims. Raises `UsageError` if there are none."""
+    found = [v for v in schema if len(v.shape) in (2, 3)]
+    if not found:
+        raise UsageError("network=conv needs a variable with two dims, or channels and two dims; use mlp")
+    return found
 
 
 def _planes(variable: Variable) -> tuple[int, int, int]:
@@ -19,28 +28,28 @@ def _planes(variable: Variable) -> tuple[int, int, int]:
 
 
 class ConvEncoder(nn.Module):
-    """What heads show of a row, `[rows, feature_width] -> [rows, outputs]`: two strided convolutions per image.
-
-    An image comes with its flags of what is known as further channels.
+    """Rows of numbers, `[rows, width] -> [rows, outputs]`: two strided convolutions per image.
 
     Arguments:
-        heads: whose features it takes.
+        columns: image -> where its numbers lie in a row, plane after plane.
+        width: numbers of a row.
         hidden: sizes of the layers after the convolutions.
         outputs: numbers per row.
         channels: of the first convolution; the second has twice as many.
     """
 
-    def __init__(self, heads: Heads, hidden: Sequence[int], outputs: int, channels: int) -> None:
+    def __init__(
+        self, columns: Mapping[Variable, Sequence[int]], width: int, hidden: Sequence[int], outputs: int, channels: int
+    ) -> None:
         super().__init__()
-        self.images = [v for v in heads.schema if len(v.shape) in (2, 3)]
-        self.columns = [(heads.shown(v.name), heads.flags(v.name)) for v in self.images]
-        taken = {c for pair in self.columns for part in pair for c in part}
-        self.rest = [c for c in range(heads.feature_width) if c not in taken]
+        self.columns = {variable: list(of) for variable, of in columns.items()}
+        taken = {c for of in self.columns.values() for c in of}
+        self.rest = [c for c in range(width) if c not in taken]
         self.convolutions = nn.ModuleList()
         width = len(self.rest)
-        for variable, (shown, flags) in zip(self.images, self.columns, strict=True):
+        for variable, of in self.columns.items():
             _, h, w = _planes(variable)
-            inputs = (len(shown) + len(flags)) // (h * w)
+            inputs = len(of) // (h * w)
             stack = nn.Sequential(
                 nn.Conv2d(inputs, channels, 3, 2, 1), nn.SiLU(), nn.Conv2d(channels, 2 * channels, 3, 2, 1), nn.SiLU()
             )
@@ -48,12 +57,17 @@ class ConvEncoder(nn.Module):
             width += 2 * channels * -(-h // 4) * -(-w // 4)
         self.head = mlp(width, hidden, outputs)
 
-    def forward(self, features: Tensor) -> Tensor:
-        parts = [features[:, self.rest]]
-        for variable, (shown, flags), stack in zip(self.images, self.columns, self.convolutions, strict=True):
+    @classmethod
+    def of(cls, heads: Heads, hidden: Sequence[int], outputs: int, channels: int) -> ConvEncoder:
+        """Of what heads show of a row; an image comes with its flags of what is known as further channels."""
+        columns = {v: [*heads.shown(v.name), *heads.flags(v.name)] for v in images(heads.schema)}
+        return cls(columns, heads.feature_width, hidden, outputs, channels)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        parts = [rows[:, self.rest]]
+        for (variable, of), stack in zip(self.columns.items(), self.convolutions, strict=True):
             _, h, w = _planes(variable)
-            planes = [features[:, part].reshape(len(features), -1, h, w) for part in (shown, flags)]
-            parts.append(stack(torch.cat(planes, 1)).flatten(1))
+            parts.append(stack(rows[:, of].reshape(len(rows), -1, h, w)).flatten(1))
         return self.head(torch.cat(parts, 1))
 
 
@@ -71,7 +85,7 @@ class ConvDecoder(nn.Module):
 
     def __init__(self, heads: Heads, hidden: Sequence[int], inputs: int, channels: int) -> None:
         super().__init__()
-        self.images = [v for v in heads.schema if len(v.shape) in (2, 3)]
+        self.images = images(heads.schema)
         self.channels, self.width = channels, heads.width
         self.columns = [heads.taken(v.name) for v in self.images]
         taken = {c for columns in self.columns for c in columns}

@@ -71,8 +71,6 @@ class GAN(LatentProgram):
         for name, value in {"latent": latent, "channels": channels, "pack": pack}.items():
             if value < 1:
                 raise UsageError(f"option {name}={value}: must be at least 1")
-        if network == "conv" and not any(len(v.shape) in (2, 3) for v in schema):
-            raise UsageError("network=conv needs a variable with two dims, or channels and two dims; use mlp")
         self.latent, self.pack = latent, pack
         self.site = next(name for name in ("z", "code", "z_") if name not in schema)
         self.hidden = tuple(hidden if critic_hidden is None else critic_hidden)
@@ -83,7 +81,7 @@ class GAN(LatentProgram):
             self.encoder: nn.Module = mlp(self.feature_width, hidden, 2 * latent)
         else:
             self.generator = ConvDecoder(self._emission(), hidden, latent, channels)
-            self.encoder = ConvEncoder(self._emission(), hidden, 2 * latent, channels)
+            self.encoder = ConvEncoder.of(self._emission(), hidden, 2 * latent, channels)
         self.average = copy.deepcopy(self.generator).requires_grad_(False)
         self.register_buffer("patterns", torch.ones(0, schema.width, dtype=torch.bool))
         self._arrange(0)

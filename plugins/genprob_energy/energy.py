@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genprob.data.batch import Batch
 from genprob.data.encoders import Encoder
@@ -15,9 +15,10 @@ from genprob.engine.kernels.hmc import HMC
 from genprob.engine.kernels.replica import ReplicaExchange
 from genprob.engine.transition import Kernel
 from genprob.errors import UsageError
+from genprob.nets.conv import ConvEncoder, images
 from genprob.nets.mlp import mlp
 from genprob.query.batch import POINT, QueryBatch
-from genprob_energy.added import Added, Perceptron
+from genprob_energy.added import Added, Differentiated, Perceptron
 from genprob_energy.annealed import AnnealedEnergy, EnergyChains, completed
 from genprob_energy.base import NormalMixture
 from genprob_energy.coordinates import EnergyPath, HeldDensity, HeldHMC
@@ -40,6 +41,8 @@ class DeepEnergy(AnnealedEnergy):
 
     Arguments:
         hidden: widths of the network's hidden layers.
+        network: `mlp`, or `conv` for variables with two dims (or channels and two dims): convolutions over images.
+        channels: of the first convolution; the next has twice as many.
         spread: standard deviation of the normal base, in standard deviations of the data.
         chains: parallel chains that estimate the partition function.
         temperatures: steps of their path.
@@ -52,6 +55,8 @@ class DeepEnergy(AnnealedEnergy):
         schema: Schema,
         *,
         hidden: tuple[int, ...] = (64, 64),
+        network: Literal["mlp", "conv"] = "mlp",
+        channels: int = 16,
         spread: float = 2.0,
         chains: int = 256,
         temperatures: int = 100,
@@ -67,7 +72,13 @@ class DeepEnergy(AnnealedEnergy):
         self.base, self.noise = NormalMixture(1, schema.width), NormalMixture(1, schema.width)
         eye = torch.eye(schema.width, dtype=torch.float64)
         self.base.set(torch.ones(1), torch.zeros(1, schema.width), spread**2 * eye[None])
-        self.net = mlp(schema.width, hidden, 1)
+        if channels < 1:
+            raise UsageError(f"option channels={channels}: must be at least 1")
+        if network == "conv":
+            columns = {v: range(schema.width)[schema.slices[v.name]] for v in images(schema)}
+            self.net: nn.Module = ConvEncoder(columns, schema.width, hidden, 1, channels)
+        else:
+            self.net = mlp(schema.width, hidden, 1)
 
     @torch.no_grad()
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
@@ -91,7 +102,9 @@ class DeepEnergy(AnnealedEnergy):
     @property
     def added(self) -> Added:
         """What the network adds to the base's energy."""
-        return Perceptron.of(self.net)
+        if isinstance(self.net, nn.Sequential):
+            return Perceptron.of(self.net)
+        return Differentiated(lambda points: self.net(points.flatten(0, -2)).reshape(points.shape[:-1]))
 
     def energy(self, points: Tensor) -> Tensor:
         """Nats, `[..., d] -> [...]`; the base is normalised."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from genprob.data.batch import Batch
 from genprob.data.schema import Schema
@@ -28,6 +28,8 @@ def energy(
     schema: Schema,
     *,
     hidden: tuple[int, ...] = (64, 64),
+    network: Literal["mlp", "conv"] = "mlp",
+    channels: int = 16,
     base: Literal["normal", "gaussian", "mixture"] = "normal",
     components: int = 30,
     spread: float = 2.0,
@@ -42,6 +44,8 @@ def energy(
     Arguments:
         schema: real, positive, interval, binary and categorical variables; of a fitted base, reals only.
         hidden: widths of the network's hidden layers.
+        network: `mlp`, or `conv` for images of reals over the wide normal.
+        channels: of the first convolution; the next has twice as many.
         base: `normal`, wide and independent; `gaussian` or `mixture`, fitted to the data, of which the network learns
             what they get wrong.
         components: of the mixture, at most one for 20 rows.
@@ -49,10 +53,15 @@ def energy(
         chains: parallel chains that estimate the partition function.
         temperatures: steps of their path.
     """
+    if network == "conv" and (base != "normal" or any(v.discrete for v in schema)):
+        raise UsageError("network=conv takes reals alone, and base=normal; use mlp")
     if base == "normal" and any(v.discrete for v in schema):
         return MixedEnergy(schema, hidden=hidden, spread=spread, chains=chains, temperatures=temperatures)
     if base == "normal":
-        return DeepEnergy(schema, hidden=hidden, spread=spread, chains=chains, temperatures=temperatures)
+        return DeepEnergy(
+            schema, hidden=hidden, network=network, channels=channels,
+            spread=spread, chains=chains, temperatures=temperatures,
+        )  # fmt: skip
     count = 1 if base == "gaussian" else components
     return ResidualEnergy(schema, hidden=hidden, components=count, chains=chains, temperatures=temperatures)
 
@@ -99,7 +108,7 @@ class ResidualEnergy(DeepEnergy):
         super().near(points, seed)
         self._resize(max(1, min(self._components, len(points) // ROWS_A_COMPONENT)))
         self.base.fit(points, seed)
-        for parameter in self.net[-1].parameters():  # the network begins as nothing
+        for parameter in cast(nn.Sequential, self.net)[-1].parameters():  # the network begins as nothing
             parameter.zero_()
 
     def _resize(self, components: int) -> None:

@@ -98,9 +98,9 @@ class VAE(LatentProgram):
             self._shown -= flags
             encoder[0] = Flagged(self._shown, flags, cast(nn.Linear, encoder[0]).out_features)
             return encoder, mlp(self.latent, tuple(hidden)[::-1], heads.width)
-        if not any(len(v.shape) in (2, 3) for v in self.schema):
-            raise UsageError("network=conv needs a variable with two dims, or channels and two dims; use mlp")
-        return ConvEncoder(heads, hidden, 2 * self.latent, channels), ConvDecoder(heads, hidden, self.latent, channels)
+        return ConvEncoder.of(heads, hidden, 2 * self.latent, channels), ConvDecoder(
+            heads, hidden, self.latent, channels
+        )
 
     def prepare(self, batch: Batch, *, seed: int) -> list[str]:
         notes = super().prepare(batch, seed=seed)

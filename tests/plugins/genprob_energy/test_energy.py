@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 
 import genprob
+from genprob import Masked
 from genprob.engine.kernels import HMC, Langevin
 from genprob.errors import Diverged, PluginError, UsageError
 from genprob.testing.tables import mixed
@@ -196,3 +198,33 @@ def test_chains_that_explode_are_told(tmp_path):
 def test_one_noise_is_asked_of_score_matching():
     with pytest.raises(UsageError, match="give least and most the same value"):
         genprob.fit(ring(50), DeepEnergy, inference="dsm", steps=2)
+
+
+def test_convolutions_over_an_image_are_scored_and_asked_as_quadrature_says(plane):
+    rows = ring()
+    image = np.stack([rows["x"] + 1, rows["y"]], 1)[:, None]
+    data = xr.Dataset({"image": (("row", "h", "w"), image)})
+    options = {"network": "conv", "channels": 8, "hidden": (32,), "inference": {"name": "nce", "lr": 1e-2}}
+    joint = genprob.fit(data, "energy", steps=300, **options)
+    log_p, log_z = plane(joint)
+    found = joint.model.partition()
+    assert abs(found.value - log_z) < 5 * found.error + 5e-3 and found.error < 0.1
+    i = int(np.argmin(np.abs(GRID - 2)))
+    p = np.exp(log_p[i] - log_p[i].max())
+    answer = joint.query(["image"], {"image": Masked([[GRID[i], 0.0]], [[True, False]])}, draws=2000)
+    drawn = answer["posterior"]["image"].values.reshape(-1, 2)
+    assert (drawn[:, 0] == GRID[i]).all()
+    spread = np.sqrt((p * GRID**2).sum() / p.sum() - ((p * GRID).sum() / p.sum()) ** 2)
+    error = 5 * spread / np.sqrt(answer.attrs["ess"])
+    assert spread > 1 and drawn[:, 1].mean() == pytest.approx((p * GRID).sum() / p.sum(), abs=error)
+    assert np.square(drawn[:, 1]).mean() == pytest.approx((p * GRID**2).sum() / p.sum(), abs=3 * error)
+
+
+def test_convolutions_are_over_images_of_reals():
+    for data, options in (
+        (ring(50), {}),
+        ({"image": np.zeros((9, 2, 2)) + np.eye(2)}, {}),
+        ({"image": np.random.default_rng(0).normal(size=(50, 2, 2))}, {"base": "gaussian"}),
+    ):
+        with pytest.raises(UsageError, match="network=conv"):
+            genprob.fit(data, "energy", network="conv", **options)
