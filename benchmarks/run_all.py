@@ -31,7 +31,7 @@ NAMES = (
     "audit_speed",
     "modes",
     "denoising_pictures",
-    "denoising_digits",
+    "digits_draws",
     "draws",
     "short_runs",
     "vae_speed",

@@ -53,6 +53,13 @@ def rows_of(name: str) -> list[dict[str, str]]:
     return [dict(zip(table[0], cells, strict=True)) for cells in table[2:]] if table else []
 
 
+def notes_of(name: str) -> list[str]:
+    """The notes of a page as they stand, without their bullets; none where there is no page."""
+    path = FOLDER / f"{name}.md"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return [line.removeprefix("- ") for line in lines if line.startswith("- ")]
+
+
 def versions(packages: Sequence[str]) -> str:
     """`Python 3.11.7, genprob 0.1.0, ...`."""
     found = [f"Python {platform.python_version()}"]
