@@ -14,9 +14,11 @@ SUFFIXES = (".nc", ".csv", ".parquet")
 
 
 def check(path: Path) -> None:
-    """`UsageError` for a name that says no known format, before any work is done."""
+    """`UsageError` for a name that says no known format and for a folder that is not there, before any work is done."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(f"{path}: the name must end in one of {', '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {path.parent}")
 
 
 def export(dataset: xr.Dataset, path: Path) -> None:

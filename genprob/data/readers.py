@@ -224,11 +224,15 @@ def _finished(
     origin = of_dataset(ds, dim)
     renamed = ds.rename({name: str(name) for name in ds.variables if not isinstance(name, str)})
     out: dict[str, xr.Variable] = {}
-    empty: dict[str, DataError] = {}
+    faults: dict[str, DataError] = {}
     for key, data in columns(renamed).items():
         name = str(key)
         moved = data.transpose(dim, ...)
-        array = tidy(moved.values, name, origin, known.labelled(name))
+        try:
+            array = tidy(moved.values, name, origin, known.labelled(name))
+        except DataError as fault:
+            faults[name] = fault
+            continue
         if known.labelled(name) and not known.ignored(name) and array.dtype != object:
             array = labels(array)
         if array.dtype.kind == "f" and not known.ignored(name):
@@ -239,13 +243,13 @@ def _finished(
                     "correct these cells or leave them blank"
                 )
         if whole and known.schema is None and not known.ignored(name) and nothing_known(array):
-            empty[name] = DataError(
+            faults[name] = DataError(
                 f"{source}: variable {name!r} has no known cell; drop it, or ignore it ({advice(name, 'ignore')})"
             )
         extra = tuple(f"{name}_dim_{k}" for k in range(array.ndim - moved.ndim))  # arrays found inside object cells
         attrs = {**data.attrs, "units": "s"} if moved.dtype.kind == "m" else data.attrs
         out[name] = xr.Variable((*moved.dims, *extra), array, attrs)
-    refuse(empty)
+    refuse(faults)
     return xr.Dataset(out, coords=renamed.coords, attrs=ds.attrs)
 
 

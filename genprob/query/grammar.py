@@ -248,7 +248,8 @@ def _date(variable: Variable, text: str) -> float | None:
 
 
 def _from_json(variable: Variable, value: Any) -> Evidence:
-    fail = _complaint(variable, f"given-json {variable.name!r}: {json.dumps(value, default=str)[:80]}")
+    shown = "" if variable.shape else f": {json.dumps(value, default=str)[:80]}"  # pixels help nobody
+    fail = _complaint(variable, f"given-json {variable.name!r}{shown}")
     if value is None:
         fail("null says nothing: leave the variable out")
     if not isinstance(value, dict):
@@ -327,21 +328,21 @@ def _weights(variable: Variable, weights: dict[str, Any], fail: Callable[[str], 
     return {label: float(weight) for label, weight in weights.items()}
 
 
-def _array(variable: Variable, value: Any, fail: Callable[[str], NoReturn]) -> Any:
+def _array(variable: Variable, value: Any, fail: Callable[[str], NoReturn], what: str = "array") -> Any:
     """A numeric array of the variable's shape; null stands for NaN, for cells that a mask leaves out."""
     import numpy as np
 
     try:
         array = np.asarray(value, dtype=np.float64)
     except (TypeError, ValueError):
-        fail("the array is ragged or holds something that is no number")
+        fail(f"the {what} is ragged or holds something that is no number")
     if array.shape != variable.shape:
-        fail(f"the array has shape {array.shape}, not {variable.shape}")
+        fail(f"the {what} has shape {array.shape}, not {variable.shape}")
     return array
 
 
 def _mask(variable: Variable, value: Any, fail: Callable[[str], NoReturn]) -> Any:
-    mask = _array(variable, value, fail)
+    mask = _array(variable, value, fail, "mask")
     if not ((mask == 0) | (mask == 1)).all():
         fail("a mask holds true and false only")
     return mask.astype(bool)

@@ -246,6 +246,8 @@ def _attempts(row: list[Word], budget: int | None, which: str) -> list[tuple[str
             if word.said.guarantee != "exact" and word.strategy != "rejection":
                 out.append((word.strategy, (budget or PARTICLES) * ESCALATION))
     if not out:
+        if len(row) == 1:
+            raise UsageError(f"{which}strategy {row[0].strategy} cannot answer: {row[0].said.reason}; others may")
         raise UsageError(f"{which}no strategy can answer ({_reasons(row)})")
     return out
 

@@ -19,7 +19,9 @@ from genprob_cli.parameters import RunFolder, Seed, Strategy
 )
 def audit(
     run: RunFolder,
-    queries: Annotated[int, typer.Option("--queries", metavar="N", help="planted truths per kind and share")] = 200,
+    queries: Annotated[
+        int, typer.Option("--queries", metavar="N", help="planted truths of each kind and share, 40 or more")
+    ] = 200,
     kind: Annotated[
         list[str] | None,
         typer.Option("--kind", metavar="K", help="points, ranges, noisy; repeat for several [default: points, ranges]"),

@@ -39,3 +39,8 @@ def test_arrays_need_a_file_that_holds_them(tmp_path):
 def test_an_unknown_format_is_refused_before_any_work(tmp_path):
     with pytest.raises(UsageError, match=r"must end in one of \.nc, \.csv, \.parquet"):
         check(tmp_path / "draws.xlsx")
+
+
+def test_a_folder_that_is_not_there_is_told_before_any_work(tmp_path):
+    with pytest.raises(UsageError, match="there is no folder"):
+        check(tmp_path / "nowhere" / "a.csv")

@@ -279,3 +279,9 @@ def test_one_million_rows_take_seconds(tmp_path: Path):
     ds = read(path)
     assert ds.sizes["row"] == 1_000_000
     assert time.perf_counter() - start < 20
+
+
+def test_texts_among_numbers_are_told_of_all_variables():
+    columns = {name: [1.5, 2.0, "x", *range(40)] for name in "ab"}
+    with pytest.raises(DataError, match=r"'a'.*Refused as well: 'b'"):
+        read({**columns, "c": np.arange(43.0)})
