@@ -148,6 +148,8 @@ def unreachable_evidence_is_told(case: Case) -> str:
         if not others or not bool(variable.support.contains(torch.tensor(far).numpy())):
             continue
         given = {variable.name: Within(far, None)}
+        if not any(w.offered for w in joint.explain(others[:1], given).offers if w.strategy == "rejection"):
+            raise Waived("rejection does not answer for it, and other strategies reach more")
         refused(
             "evidence out of reach", UnreliableError, lambda given=given, others=others: joint.query(
                 others[:1], given, strategy="rejection", budget=4, draws=4

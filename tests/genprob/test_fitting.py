@@ -350,7 +350,7 @@ def test_a_run_of_another_version_of_the_model_is_refused(table, schema, tmp_pat
         tree = run.load().tree
         del tree["state"]["blocks"]["model.mean"]
         run.save(9, tree)
-    with pytest.raises(PluginError, match="'mean'"):
+    with pytest.raises(PluginError, match=r"model\.mean"):
         genprob.load(tmp_path / "run")
     with pytest.raises(PluginError, match=r"model\.mean"):
         genprob.fit(table, out=tmp_path / "run", resume=True, steps=20)
