@@ -71,8 +71,8 @@ MUTATIONS = (
     Mutation(
         "the guard overlooks writes to parameters",
         "genprob/engine/fit.py",
-        "        if tensor._version != version:",
-        "        if tensor._version < version:",
+        "    if now != versions:",
+        "    if now < versions:",
         ("tests/genprob/engine/test_fit.py",),
     ),
     Mutation(
