@@ -42,12 +42,12 @@ class ConvEncoder(nn.Module):
         self, columns: Mapping[Variable, Sequence[int]], width: int, hidden: Sequence[int], outputs: int, channels: int
     ) -> None:
         super().__init__()
-        self.columns = {variable: list(of) for variable, of in columns.items()}
-        taken = {c for of in self.columns.values() for c in of}
+        self.images, self.columns = list(columns), [list(of) for of in columns.values()]
+        taken = {c for of in self.columns for c in of}
         self.rest = [c for c in range(width) if c not in taken]
         self.convolutions = nn.ModuleList()
         width = len(self.rest)
-        for variable, of in self.columns.items():
+        for variable, of in zip(self.images, self.columns, strict=True):
             _, h, w = _planes(variable)
             inputs = len(of) // (h * w)
             stack = nn.Sequential(
@@ -65,7 +65,7 @@ class ConvEncoder(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         parts = [rows[:, self.rest]]
-        for (variable, of), stack in zip(self.columns.items(), self.convolutions, strict=True):
+        for variable, of, stack in zip(self.images, self.columns, self.convolutions, strict=True):
             _, h, w = _planes(variable)
             parts.append(stack(rows[:, of].reshape(len(rows), -1, h, w)).flatten(1))
         return self.head(torch.cat(parts, 1))
